@@ -40,9 +40,14 @@ var packages = []struct{ name, imports, tables string }{
 	{"mail", "db secret i18n number picture naming", "letters"},
 	{"directory", "db fault secret i18n picture audit lifetime limit mail naming", "organizations former_short_names users images groups members invitations email_changes disavowals bootstraps"},
 	{"domain", "db fault secret audit limit mail naming directory", "domains"},
-	{"credential", "db fault secret i18n jose audit lifetime mail directory naming", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
+	// What other systems stored of passwords is compared in a room that sees neither a table nor a request.
+	{"credential/foreign", "fault", ""},
+	{"credential", "db fault secret i18n jose audit lifetime mail directory naming credential/foreign", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
 	{"session", "db fault secret audit lifetime mail directory", "browsers sessions session_rules active_people active_days"},
 	{"signin", "db fault secret i18n audit lifetime limit mail directory naming credential session", "attempts second_step_rules"},
+	// Files of other systems are read in a room of their own.
+	{"intake/dump", "fault credential/foreign", ""},
+	{"intake", "db fault secret i18n audit directory naming credential intake/dump", "imports import_organizations imported"},
 	// What a customer's directory says by SCIM is judged in a room that sees neither a table nor a request.
 	{"scim/document", "fault", ""},
 
@@ -106,7 +111,8 @@ var packages = []struct{ name, imports, tables string }{
 	{"cmd/parvis/demo/staff", "", ""},
 	{"cmd/parvis/demo", "region db secret i18n outbound mail directory domain credential session signin federation/oidc application page federation provisioning app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company cmd/parvis/demo/staff", ""},
 	{"cmd/parvis/admin", "administration/sheet api/form", ""}, // through the API alone
-	{"cmd/parvis", "backup region provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/shell cmd/parvis/demo", ""},
+	{"cmd/parvis/moving", "fault i18n directory intake intake/dump", ""},
+	{"cmd/parvis", "backup cmd/parvis/moving intake region provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/shell cmd/parvis/demo", ""},
 }
 
 // folder is where a package is, seen from here.
@@ -139,6 +145,8 @@ var unscoped = map[string]string{
 	"session: select max(day) from active_days":                                                    "sweep: the days of every organization are counted at once",
 	"session: select p.org_id, p.day, count(*)":                                                    "sweep: the days of every organization are counted at once",
 	"session: delete from active_days where day":                                                   "sweep",
+	"intake: select i.id, i.format":                                                                "operator: all imports",
+	"intake: select org_id from import_organizations where import":                                 "operator: the organizations that one import made",
 	"idptest: select distinct action, before, after from audit_events":                             "test: what the log of every organization has",
 	"webhook: select ⟨⟩ from webhooks w where w.parked_at":                                         "sweep: what is parked for long",
 	"webhook: select ⟨⟩ from webhooks w where w.state = 'on' order":                                "sweep: who subscribed to checkpoints",

@@ -43,6 +43,7 @@ type commands struct {
 	SetupLink    setupLinkCommand     `cmd:"" name:"setup-link" help:"Print a new link that creates the first organization, while none has an owner."`
 	Organization organizationCommands `cmd:"" help:"Create, list, suspend and resume organizations."`
 	User         userCommands         `cmd:"" help:"Help a person whom no administrator can help."`
+	Import       importCommands       `cmd:"" help:"Move people in from Keycloak, Auth0 or a file, and undo it."`
 	Application  applicationCommands  `cmd:"" help:"Register, connect and place applications."`
 	Source       sourceCommands       `cmd:"" help:"Add a directory that provisions people, from the command line."`
 	Operator     operatorCommands     `cmd:"" help:"Let machines act for the operator by the API."`

@@ -99,30 +99,37 @@ type Stored struct {
 }
 
 // Record inserts e in the transaction that e describes.
-func Record(ctx context.Context, tx *db.Tx, e Event) error {
-	if e.Result == "" {
-		e.Result = Done
-	}
+func Record(ctx context.Context, tx *db.Tx, e Event) error { return RecordAll(ctx, tx, []Event{e}) }
+
+// RecordAll inserts many events of one transaction.
+func RecordAll(ctx context.Context, tx *db.Tx, all []Event) error {
 	o := OriginOf(ctx)
-	before, err := fieldsText(e.Before)
-	if err != nil {
-		return err
+	rows := make([][]any, len(all))
+	for i, e := range all {
+		if e.Result == "" {
+			e.Result = Done
+		}
+		before, err := fieldsText(e.Before)
+		if err != nil {
+			return err
+		}
+		after, err := fieldsText(e.After)
+		if err != nil {
+			return err
+		}
+		e.ActorName, e.TargetName = clean(e.ActorName, 300), clean(e.TargetName, 300)
+		search := strings.ToLower(strings.Join([]string{string(e.Action), e.ActorName, e.Actor, e.TargetName, e.Target, o.Request, o.Network}, " "))
+		bySalt, ofSalt := salts()
+		rows[i] = []any{
+			e.OrgID, secret.NewID("evt"), db.Time(tx.Now()), e.Actor, e.ActorName, string(e.Action), string(e.Result),
+			e.Target, e.TargetName, search, o.Network, o.Agent, o.Request, before, after,
+			bySalt, half(bySalt, e.ActorName, o.Network, o.Agent), ofSalt, half(ofSalt, e.TargetName, before, after),
+		}
 	}
-	after, err := fieldsText(e.After)
-	if err != nil {
-		return err
-	}
-	e.ActorName, e.TargetName = clean(e.ActorName, 300), clean(e.TargetName, 300)
-	search := strings.ToLower(strings.Join([]string{string(e.Action), e.ActorName, e.Actor, e.TargetName, e.Target, o.Request, o.Network}, " "))
-	bySalt, ofSalt := salts()
-	_, err = tx.Exec(ctx, `
+	return tx.Insert(ctx, `
 		insert into audit_events (org_id, id, at, actor, actor_name, action, result, target, target_name,
 			search_key, network, agent, request, before, after, by_salt, by_hash, of_salt, of_hash)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
-		e.OrgID, secret.NewID("evt"), db.Time(tx.Now()), e.Actor, e.ActorName, string(e.Action), string(e.Result),
-		e.Target, e.TargetName, search, o.Network, o.Agent, o.Request, before, after,
-		bySalt, half(bySalt, e.ActorName, o.Network, o.Agent), ofSalt, half(ofSalt, e.TargetName, before, after))
-	return err
+		values `, rows, ``)
 }
 
 // salts returns two salts of 128 bits. Without its salt, what a hash is of cannot be guessed.

@@ -108,7 +108,7 @@ func count(ctx context.Context, tx *db.Tx, events []leaf) error {
 	for k, n := range counts {
 		all = append(all, []any{k.org, db.Time(k.day), string(k.action), string(k.result), k.about, n})
 	}
-	return rows(ctx, tx, `insert into audit_days (org_id, day, action, result, about, events) values `, all,
+	return tx.Insert(ctx, `insert into audit_days (org_id, day, action, result, about, events) values `, all,
 		` on conflict (org_id, day, action, result, about) do update set events = audit_days.events + excluded.events`)
 }
 

@@ -305,8 +305,8 @@ func write(ctx context.Context, tx *db.Tx, trees []tree, grown map[tileAt][]tlog
 		tiles = append(tiles, []any{at.org, at.level, at.n, textOf(hashes...)})
 	}
 	return errors.Join(
-		rows(ctx, tx, `insert into audit_logs (org_id, size, root, edge, first) values `, logs,
+		tx.Insert(ctx, `insert into audit_logs (org_id, size, root, edge, first) values `, logs,
 			` on conflict (org_id) do update set size = excluded.size, root = excluded.root, edge = excluded.edge`),
-		rows(ctx, tx, `insert into audit_tiles (org_id, level, n, hashes) values `, tiles,
+		tx.Insert(ctx, `insert into audit_tiles (org_id, level, n, hashes) values `, tiles,
 			` on conflict (org_id, level, n) do update set hashes = audit_tiles.hashes || excluded.hashes`))
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -204,26 +203,4 @@ func spans(from, to int64) (all []span) {
 		from += 1 << level
 	}
 	return all
-}
-
-// rows writes rows into a table, up to 100 in a statement: 1, 10 or 100, so that there are few
-// texts to prepare.
-func rows(ctx context.Context, tx *db.Tx, insert string, all [][]any, conflict string) error {
-	for len(all) > 0 {
-		n := 1
-		for n < 100 && 10*n <= len(all) {
-			n *= 10
-		}
-		var args []any
-		values := make([]string, 0, n)
-		for _, row := range all[:n] {
-			values = append(values, "("+db.Places(len(args)+1, len(row))+")")
-			args = append(args, row...)
-		}
-		if _, err := tx.Exec(ctx, insert+strings.Join(values, ", ")+conflict, args...); err != nil {
-			return err
-		}
-		all = all[n:]
-	}
-	return nil
 }

@@ -10,15 +10,18 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/credential/foreign"
 	"parvis/internal/db"
 	"parvis/internal/secret"
 )
 
-// Cost is what it costs to compute one Argon2id hash.
+// Cost is what it costs to compute one hash: Argon2id, unless an import brought it.
 type Cost struct {
 	Memory uint32 // in KiB
 	Passes uint32
 	Lanes  uint8
+
+	imported foreign.Cost // of a hash that another system made; zero for ours
 }
 
 // DefaultCost is the least that R-PWD-11 allows, 22 ms of one core here. When it is raised,
@@ -26,11 +29,20 @@ type Cost struct {
 var DefaultCost = Cost{Memory: 19 * 1024, Passes: 2, Lanes: 1}
 
 // String returns the cost as a hash writes it.
-func (c Cost) String() string { return fmt.Sprintf("m=%d,t=%d,p=%d", c.Memory, c.Passes, c.Lanes) }
+func (c Cost) String() string {
+	if c.imported != (foreign.Cost{}) {
+		return c.imported.String()
+	}
+	return fmt.Sprintf("m=%d,t=%d,p=%d", c.Memory, c.Passes, c.Lanes)
+}
 
 // parseCost reads what String writes, within bounds, so that an altered row cannot take all
 // memory.
 func parseCost(text string) (c Cost, ok bool) {
+	if c.imported, ok = foreign.ParseCost(text); ok {
+		return c, true
+	}
+	c.imported = foreign.Cost{}
 	_, err := fmt.Sscanf(strings.ReplaceAll(text, ",", " "), "m=%d t=%d p=%d", &c.Memory, &c.Passes, &c.Lanes)
 	return c, err == nil && c.String() == text && c.Memory <= 1<<18 && c.Passes-1 <= 15 && c.Lanes-1 <= 15
 }
@@ -44,8 +56,8 @@ type inUse struct {
 	passwords uint64
 }
 
-// costsInUse reads the snapshot, the lowest cost first: an address whose draw is near the
-// border of two costs then changes to the higher one once, as a person does who signs in.
+// costsInUse reads the snapshot, imported costs first and then the lowest: an address whose draw is
+// near the border of two costs then changes to the later one once, as a person does who signs in.
 func costsInUse(ctx context.Context, r db.Reader) ([]inUse, error) {
 	var all []inUse
 	err := r.Rows(ctx, func(scan func(...any) error) error {
@@ -58,7 +70,8 @@ func costsInUse(ctx context.Context, r db.Reader) ([]inUse, error) {
 		return err
 	}, `select cost, passwords from password_costs`)
 	slices.SortFunc(all, func(a, b inUse) int {
-		return cmp.Or(cmp.Compare(a.Memory, b.Memory), cmp.Compare(a.Passes, b.Passes), cmp.Compare(a.Lanes, b.Lanes))
+		return cmp.Or(cmp.Compare(a.Memory, b.Memory), cmp.Compare(a.Passes, b.Passes), cmp.Compare(a.Lanes, b.Lanes),
+			cmp.Compare(a.imported.String(), b.imported.String())) // an imported one has none of ours
 	})
 	return all, err
 }
@@ -97,8 +110,8 @@ func (s *Store) AsCostly(ctx context.Context, r db.Reader, stored Stored, addres
 }
 
 // costEnds is how much of a hash always contains its whole cost, however long, and none of its
-// salt, however short the cost.
-const costEnds = len("$argon2id$v=19$m=262144,t=16,p=16")
+// salt or of what is sealed, however short the cost.
+const costEnds = len(importedPrefix + "pbkdf2-sha512/1000000")
 
 // SweepCosts takes a new snapshot of the costs in use if the last is a day old.
 func SweepCosts(ctx context.Context, d *db.DB) error {
@@ -109,6 +122,12 @@ func SweepCosts(ctx context.Context, d *db.DB) error {
 	if d.Now().Before(time.Time(taken).Add(costsFor)) {
 		return nil
 	}
+	return TakeCosts(ctx, d)
+}
+
+// TakeCosts takes a new snapshot of the costs in use. An import calls it, because it adds many
+// passwords of another cost at once.
+func TakeCosts(ctx context.Context, d *db.DB) error {
 	// Outside a transaction: it reads every password, and must not block any.
 	counts := map[string]int64{}
 	if err := d.Rows(ctx, func(scan func(...any) error) error {

@@ -53,6 +53,7 @@ type Store struct {
 	cost     Cost
 	queue    *queue
 	spent    spent
+	imported secret.Box
 	breached atomic.Pointer[breached] // nil where there is no list
 	words    []string
 }
@@ -71,7 +72,7 @@ func NewStore(pepper secret.Ring, o Options) (*Store, error) {
 	}
 	s := &Store{
 		pepper: pepper, cost: o.Cost, queue: newQueue(o.Parallel, o.Waiting),
-		spent: spent{most: uint64(o.Parallel) * uint64(DefaultCost.Memory)},
+		spent: spent{most: uint64(o.Parallel) * uint64(DefaultCost.Memory)}, imported: secret.NewBox(pepper, "imported passwords"),
 		words: slices.Concat(o.Words, []string{"Parvis"}),
 	}
 	if o.Breached != "" {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"parvis/internal/credential/foreign"
 	"parvis/internal/secret"
 )
 
@@ -25,6 +26,8 @@ type hash struct {
 	pepper string // id of the pepper key
 	salt   []byte
 	sum    []byte
+
+	imported foreign.Hash // in place of all but cost and form, until its person first signs in
 }
 
 // String returns the form in which a hash is stored, modelled on the PHC string format.
@@ -106,14 +109,26 @@ func (s *Store) hash(ctx context.Context, source Source, o Owner, p Password) (s
 // the ring cannot be compared, and counts as different: otherwise nobody could set a password
 // any longer.
 func (s *Store) compare(ctx context.Context, source Source, o Owner, old string, p Password) (bool, error) {
-	h, err := parseHash(old)
+	h, err := s.read(o, old)
 	if err != nil {
 		return false, err
 	}
-	if _, ok := s.pepper.ByID(h.pepper); !ok || h.form != p.form {
+	if _, ok := s.pepper.ByID(h.pepper); !ok || h.form != p.form && h.form != typed {
 		return false, nil
 	}
-	sum, err := s.sum(ctx, source, o, h, p.text)
+	return s.same(ctx, source, o, h, p.text)
+}
+
+// same reports whether a prepared password has the hash h of o.
+func (s *Store) same(ctx context.Context, source Source, o Owner, h hash, prepared string) (same bool, err error) {
+	if !h.imported.IsZero() {
+		err = s.queue.do(ctx, source, func() {
+			s.spent.take(h.cost.imported.KiB())
+			same = h.imported.Matches(prepared)
+		})
+		return same, err
+	}
+	sum, err := s.sum(ctx, source, o, h, prepared)
 	return err == nil && subtle.ConstantTimeCompare(sum, h.sum) == 1, err
 }
 
@@ -130,9 +145,12 @@ func (s *Store) against(stored Stored) (hash, error) {
 	if !stored.Exists() {
 		h := s.fresh(opaque)
 		h.cost = cmp.Or(stored.nobody, h.cost)
+		if h.cost.imported != (foreign.Cost{}) {
+			h.form, h.imported = typed, h.cost.imported.Nobody()
+		}
 		return h, nil
 	}
-	h, err := parseHash(stored.hash)
+	h, err := s.read(stored.Owner, stored.hash)
 	if err != nil {
 		err = fmt.Errorf("password of %s: %w", stored.UserID, err)
 	}
@@ -152,12 +170,12 @@ func (s *Store) Verify(ctx context.Context, source Source, stored Stored, text s
 	if ok && p.form != h.form {
 		prepared, ok = h.form.of(text)
 	}
-	sum, err := s.sum(ctx, source, stored.Owner, h, prepared)
+	same, err := s.same(ctx, source, stored.Owner, h, prepared)
 	if err != nil {
 		return Verdict{}, err
 	}
 	v := Verdict{stored: stored}
-	v.OK = stored.Exists() && stored.DisabledAt.IsZero() && ok && subtle.ConstantTimeCompare(sum, h.sum) == 1
+	v.OK = stored.Exists() && stored.DisabledAt.IsZero() && ok && same
 	if v.OK && (h.cost != s.cost || h.pepper != s.pepper.Current().ID || h.form != p.form) {
 		// If it is not its turn now, it is renewed at another sign-in.
 		if renewed, err := s.hash(ctx, source, stored.Owner, p); err == nil {

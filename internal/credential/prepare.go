@@ -26,6 +26,7 @@ type form string
 const (
 	opaque form = "opaque"
 	nfc    form = "nfc"
+	typed  form = "typed" // of imported hashes: as it was typed, since nobody knows how it was prepared
 )
 
 // Password is a new password that obeys the rules: only Check makes one. It cannot be printed
@@ -78,8 +79,12 @@ func Same(a, b string) bool {
 
 // of prepares text in the form f, if f has one for it.
 func (f form) of(text string) (string, bool) {
-	if f == nfc {
+	switch f {
+	case nfc:
 		return norm.NFC.String(text), true
+	case typed:
+		return text, true
+	case opaque:
 	}
 	prepared, err := precis.OpaqueString.String(text)
 	return prepared, err == nil

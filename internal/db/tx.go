@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -53,6 +54,28 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 	}
 	n, err := res.RowsAffected()
 	return n, failed(query, err)
+}
+
+// Insert writes rows into a table, up to 100 in a statement: 1, 10 or 100, so that there are few
+// texts to prepare. The statement is given up to its values, and what follows them.
+func (t *Tx) Insert(ctx context.Context, insert string, all [][]any, conflict string) error {
+	for len(all) > 0 {
+		n := 1
+		for n < 100 && 10*n <= len(all) {
+			n *= 10
+		}
+		var args []any
+		values := make([]string, 0, n)
+		for _, row := range all[:n] {
+			values = append(values, "("+Places(len(args)+1, len(row))+")")
+			args = append(args, row...)
+		}
+		if _, err := t.Exec(ctx, insert+strings.Join(values, ", ")+conflict, args...); err != nil {
+			return err
+		}
+		all = all[n:]
+	}
+	return nil
 }
 
 // One implements Reader.

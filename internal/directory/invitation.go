@@ -145,6 +145,8 @@ type Invitations struct {
 	Outbox    *mail.Outbox
 	Base      string // the configured public address, without a slash at its end
 	Lifetimes lifetime.Overrides
+
+	at time.Time // when letters leave; zero for now
 }
 
 // NewInvitation is what an inviter enters.
@@ -348,13 +350,16 @@ func (s *Invitations) insert(ctx context.Context, tx *db.Tx, actor Actor, org Or
 	if err != nil {
 		return Invitation{}, err
 	}
-	token := secret.NewToken()
+	token, leaves := secret.NewToken(), tx.Now()
+	if s.at.After(leaves) {
+		leaves = s.at
+	}
 	fresh := Invitation{
 		OrgID: org.ID, ID: secret.NewID("inv"), Email: inv.Email, Name: inv.Name, Role: inv.Role, Language: inv.Language,
-		By: by, CreatedAt: created, ExpiresAt: tx.Now().Add(lasts),
+		By: by, CreatedAt: created, ExpiresAt: leaves.Add(lasts),
 	}
 	fresh.letterID, err = s.Outbox.Put(ctx, tx, mail.Letter{
-		OrgID: string(org.ID), Recipient: fresh.Email, Language: fresh.Language,
+		OrgID: string(org.ID), Recipient: fresh.Email, Language: fresh.Language, Leaves: s.at,
 		Parameters: mail.InvitationParameters{
 			Organization: org.DisplayName, Name: fresh.Name, Inviter: inviterName, Expires: fresh.ExpiresAt,
 			Link:       s.Base + "/invitation/" + token.Reveal(),

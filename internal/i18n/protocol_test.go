@@ -18,7 +18,7 @@ var named = []string{
 	"console.sso.", "console.trust.", "console.setup.", "console.attempts.", "console.domain.", "directory.proof_", "federation.",
 	"console.application.", "console.setting.", "op.mismatch.", "op.setting.", "op.field.", "op.address.", "op.channel.", "op.unreachable.", "op.client_taken",
 	"mail.federation.", "mail.domain.", "mail.connection_setup.",
-	"api.", "scim.", "console.audit.format.", "console.check.", "access.", "console.access.", "audit.action.token.", "audit.object.token", "audit.field.token", "audit.action.source.",
+	"api.", "scim.", "intake.", "console.audit.format.", "console.check.", "access.", "console.access.", "audit.action.token.", "audit.object.token", "audit.field.token", "audit.action.source.",
 	"provisioning.", "console.provisioning.", "mail.source.", "webhook.", "console.webhook.",
 }
 

@@ -78,7 +78,7 @@ var dynamic = []string{
 var (
 	// Keys are quoted in Go, and in templates: .T "web.home.title". The keys of an area
 	// that is missing here would not be checked.
-	usedKey = regexp.MustCompile("[\"`]((?:access|administration|api|audit|console|credential|directory|fault|federation|language|mail|op|page|provisioning|region|scim|session|signin|web|webhook)\\.[a-z0-9_.]+)[\"`]")
+	usedKey = regexp.MustCompile("[\"`]((?:access|administration|api|audit|console|credential|directory|fault|federation|intake|language|mail|op|page|provisioning|region|scim|session|signin|web|webhook)\\.[a-z0-9_.]+)[\"`]")
 	// "page.css" names a file and "web.go" another.
 	fileName = regexp.MustCompile(`\.(css|go|html|ico|js|json|mjs|png|sql|svg|txt|woff2)$`)
 )

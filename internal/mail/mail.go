@@ -30,7 +30,8 @@ type Letter struct {
 	OrgID      string // empty for a letter of the whole installation
 	Recipient  string // the canonical address, without a name
 	Language   i18n.Tag
-	TimeZone   string // the recipient's, by its IANA name; empty is UTC
+	TimeZone   string    // the recipient's, by its IANA name; empty is UTC
+	Leaves     time.Time // not before; zero for now
 	Parameters Parameters
 }
 
@@ -83,7 +84,10 @@ func (o *Outbox) Put(ctx context.Context, tx *db.Tx, l Letter) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("putting a letter: %w", err)
 	}
-	id := NewLetterID()
+	id, leaves := NewLetterID(), tx.Now() // one that leaves later is as old as if it were made then
+	if l.Leaves.After(leaves) {
+		leaves = l.Leaves
+	}
 	if own, ok := l.Parameters.(interface{ letterID() string }); ok {
 		id = cmp.Or(own.letterID(), id)
 	}
@@ -91,7 +95,7 @@ func (o *Outbox) Put(ctx context.Context, tx *db.Tx, l Letter) (string, error) {
 		insert into letters (org_id, id, kind, recipient, language, time_zone, parameters, created_at, ends_at, next_try_at, tries)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 		l.OrgID, id, l.Parameters.kind(), l.Recipient, string(l.Language), l.TimeZone,
-		o.box.Seal(plain, row(l.OrgID, id)), db.Time(tx.Now()), db.Time(l.Parameters.endsAt()), db.Time(tx.Now()), 0)
+		o.box.Seal(plain, row(l.OrgID, id)), db.Time(leaves), db.Time(l.Parameters.endsAt()), db.Time(leaves), 0)
 	return id, err
 }
 

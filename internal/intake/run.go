@@ -1,0 +1,224 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/credential"
+	"parvis/internal/db"
+	"parvis/internal/directory"
+	"parvis/internal/intake/dump"
+	"parvis/internal/secret"
+)
+
+// run is one import on its way.
+type run struct {
+	*Service
+	Options
+	format  dump.Format
+	dry     bool   // a rehearsal
+	id      string // of the import; empty for a rehearsal of one that never began
+	owners  map[string]bool
+	places  map[string]*place // by the key of a name
+	tell    func(Fate) error
+	batch   []dump.Person
+	people  int
+	made    bool            // an organization
+	counted bool            // the snapshot of costs knows of this import's passwords
+	seen    map[uint64]int  // in a rehearsal: the line of each address
+	seed    maphash.Seed    // of seen
+	holder  string          // of the lease
+	until   time.Time       // of the lease
+	gained  map[*place]gain // since the import began
+}
+
+// gain is how many people an organization got.
+type gain struct{ people, invited int }
+
+// lasts is how long an import that was killed keeps the next one waiting.
+const lasts = 30 * time.Second
+
+// Rehearse tells what would become of each line, and changes nothing.
+func (s *Service) Rehearse(ctx context.Context, src *Source, o Options, tell func(Fate) error) error {
+	r := s.newRun(src, o, tell)
+	r.dry, r.seen, r.seed = true, map[uint64]int{}, maphash.MakeSeed()
+	if _, err := s.DB.One(ctx, db.Into(&r.id), `select id from imports where digest = $1 and undone_at is null`, src.digest); err != nil {
+		return err
+	}
+	if err := r.settle(ctx, src); err != nil {
+		return err
+	}
+	return r.read(ctx, src)
+}
+
+// Run moves the people of a file in, and tells what became of each line. A run that was interrupted
+// is gone on with by the same file.
+func (s *Service) Run(ctx context.Context, src *Source, o Options, tell func(Fate) error) (id string, err error) {
+	r := s.newRun(src, o, tell)
+	r.holder = secret.NewID("imp")
+	if err := r.hold(ctx); err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, s.DB.EndLease(context.WithoutCancel(ctx), leaseName, r.holder)) }()
+	var fresh bool
+	if err := s.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		r.id, fresh, err = begin(ctx, tx, src)
+		return err
+	}); err != nil {
+		return "", err
+	}
+	if err = r.settle(ctx, src); err == nil {
+		err = r.read(ctx, src)
+	}
+	if err != nil {
+		return r.id, errors.Join(err, r.stop(context.WithoutCancel(ctx), fresh))
+	}
+	return r.id, r.note(ctx, true)
+}
+
+// stop ends an import that failed on its way. One that did nothing leaves nothing.
+func (r *run) stop(ctx context.Context, fresh bool) error {
+	if !fresh || len(r.gained) > 0 || r.made {
+		return r.note(ctx, false)
+	}
+	return r.DB.Update(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `delete from imports where id = $1`, r.id)
+		return err
+	})
+}
+
+const leaseName = "import"
+
+// hold keeps other imports away.
+func (r *run) hold(ctx context.Context) error {
+	if r.DB.Now().Before(r.until) {
+		return nil
+	}
+	free, err := r.DB.Lease(ctx, leaseName, r.holder, lasts)
+	if err == nil && !free {
+		err = ErrRuns
+	}
+	r.until = r.DB.Now().Add(lasts / 3)
+	return err
+}
+
+func (s *Service) newRun(src *Source, o Options, tell func(Fate) error) *run {
+	r := &run{
+		Service: s, Options: o, format: src.Format, owners: map[string]bool{}, places: map[string]*place{}, tell: tell, gained: map[*place]gain{},
+	}
+	for _, address := range o.Owners {
+		r.owners[addressKey(address)] = true
+	}
+	return r
+}
+
+// read reads the file and makes its people, AtOnce at a time.
+func (r *run) read(ctx context.Context, src *Source) error {
+	err := src.Read(func(p dump.Person) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if r.people++; r.people > MostPeople {
+			return ErrMany.With("Most", MostPeople)
+		}
+		if r.batch = append(r.batch, p); len(r.batch) < AtOnce {
+			return nil
+		}
+		return r.flush(ctx)
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	// What could be read before the file broke is moved in all the same.
+	return errors.Join(r.flush(ctx), err)
+}
+
+// flush judges the people of a batch and makes those who may come in.
+func (r *run) flush(ctx context.Context) error {
+	if len(r.batch) == 0 {
+		return nil
+	}
+	entries, err := r.entries(ctx)
+	if err != nil {
+		return err
+	}
+	r.batch = r.batch[:0]
+	var judged []entry
+	if r.dry {
+		err = r.DB.View(ctx, func(tx *db.Tx) (err error) {
+			judged, err = r.judge(ctx, tx, entries)
+			return err
+		})
+	} else {
+		if err := r.hold(ctx); err != nil {
+			return err
+		}
+		err = r.DB.Update(ctx, func(tx *db.Tx) (err error) {
+			if judged, err = r.judge(ctx, tx, entries); err != nil {
+				return err
+			}
+			return r.store(ctx, tx, judged)
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if err := r.count(ctx, judged); err != nil {
+		return err
+	}
+	for _, e := range judged {
+		if err := r.tell(e.fate); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// count keeps how many people came, and has the first passwords counted at once: until the snapshot
+// of costs knows of them, nobody's hash costs what theirs do (decision 0039).
+func (r *run) count(ctx context.Context, judged []entry) error {
+	admitted := false
+	for _, e := range judged {
+		if e.place == nil || e.fate.Outcome == Refused || e.fate.Outcome == Before {
+			continue
+		}
+		g := r.gained[e.place]
+		g.people++
+		if e.fate.Outcome == Invited || e.fate.Outcome == Written {
+			g.invited++
+		}
+		r.gained[e.place], admitted = g, admitted || e.user.HasPassword
+	}
+	if !admitted || r.counted || r.dry {
+		return nil
+	}
+	r.counted = true
+	return credential.TakeCosts(ctx, r.DB)
+}
+
+// note records what an import did, in the log of each organization that got people.
+func (r *run) note(ctx context.Context, finished bool) error {
+	if r.counted {
+		if err := credential.TakeCosts(ctx, r.DB); err != nil {
+			return err
+		}
+	}
+	return r.DB.Update(ctx, func(tx *db.Tx) error {
+		for p, g := range r.gained {
+			e := directory.Operator().Event(p.ID, "people.imported")
+			e.Target, e.TargetName = string(p.ID), p.DisplayName
+			e.After = audit.Fields{"import": r.id, "format": string(r.format), "people": g.people, "invited": g.invited}
+			if err := audit.Record(ctx, tx, e); err != nil {
+				return err
+			}
+		}
+		if !finished {
+			return nil
+		}
+		_, err := tx.Exec(ctx, `update imports set finished_at = $1 where id = $2`, db.Time(tx.Now()), r.id)
+		return err
+	})
+}
