@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +45,8 @@ type plan struct {
 	prints    string // of the audit log, on standard output; empty for nothing
 	secured   bool   // this program does TLS itself
 	cert, key string
-	text      bool     // logs are text, not JSON
+	text      bool // logs are text, not JSON
+	watched   watched
 	strangers []string // variables that look like settings and are not
 }
 
@@ -113,23 +113,9 @@ func (c *configuration) check() plan {
 	c.checkLifetimes(&p)
 	c.checkRetention(&p)
 	c.checkPrint(&p)
+	c.checkOperations(&p)
 	p.strangers = c.strangers()
 	return p
-}
-
-// strangers returns variables in the environment that look like settings of ours and are not:
-// most likely they are misspelt. They stop nothing, because a cluster names variables after a
-// service that is called parvis.
-func (c *configuration) strangers() []string {
-	var names []string
-	for name := range c.env {
-		ours := name == "PARVIS_CONFIG" || slices.ContainsFunc(c.settings, func(s *setting) bool { return s.variable() == name })
-		if strings.HasPrefix(name, "PARVIS_") && !ours && !strings.HasPrefix(name, "PARVIS_PORT") && !strings.HasPrefix(name, "PARVIS_SERVICE_") {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
 }
 
 func (c *configuration) checkPublicAddress() *url.URL {
