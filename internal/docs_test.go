@@ -386,6 +386,10 @@ func TestDependenciesPageIsGoMod(t *testing.T) {
 	if product := len(want) - inTests; product > most || product <= 0 {
 		t.Errorf("%d direct dependencies of the product, at most %d", product, most)
 	}
+	packaging, _, _ := strings.Cut(read(t, "packaging/go.mod"), ")") // the first block has the direct ones
+	for _, m := range regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(packaging, -1) {
+		want[m[1]] = ""
+	}
 	tools, _, _ := strings.Cut(read(t, "tools/go.mod"), "require")
 	for _, m := range regexp.MustCompile(`(?m)^\t(\S+)$`).FindAllStringSubmatch(tools, -1) {
 		want[m[1]] = ""
@@ -434,6 +438,9 @@ func TestSettingsPageShowsEverySetting(t *testing.T) {
 	if block == nil {
 		t.Fatal("no configuration in docs/settings.md")
 	}
+	if block[1] != read(t, "cmd/parvis/example.toml") {
+		t.Error("the file in docs/settings.md is not cmd/parvis/example.toml, which 'parvis config --example' prints: copy it there")
+	}
 	var tree map[string]any
 	if err := toml.Unmarshal([]byte(regexp.MustCompile(`(?m)^#([a-z[])`).ReplaceAllString(block[1], "$1")), &tree); err != nil {
 		t.Fatal(err)
@@ -476,7 +483,7 @@ func settings(prefix string, s *ast.StructType, into map[string]string) {
 }
 
 func TestOperatorsPagesNameEveryCommand(t *testing.T) {
-	pages := read(t, "docs/operations.md") + read(t, "docs/applications.md") + read(t, "docs/settings.md") + read(t, "README.md")
+	pages := read(t, "docs/operations.md") + read(t, "docs/applications.md") + read(t, "docs/settings.md") + read(t, "docs/upgrade.md") + read(t, "docs/operate.md") + read(t, "README.md")
 	for file, structs := range map[string]map[string]string{
 		"cmd/parvis/main.go":         {"commands": "parvis "},
 		"cmd/parvis/organization.go": {"organizationCommands": "parvis organization "},

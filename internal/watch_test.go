@@ -12,8 +12,8 @@ import (
 // asking lists the functions that remember what they read (db.Recall), with the statements whose
 // answers they remember: how each begins, as arch_test shows it.
 var asking = map[string][]string{
-	"session.Recalled":   {"session: select ⟨⟩, x.id is not null from browsers b", "session: join organizations o"},
-	"op.held":            {"op: from grants g join clients c", "session: join organizations o", "directory: select ⟨⟩ from members m join groups g"},
+	"session.Recalled":     {"session: select ⟨⟩, x.id is not null from browsers b", "session: join organizations o"},
+	"op.held":              {"op: from grants g join clients c", "session: join organizations o", "directory: select ⟨⟩ from members m join groups g"},
 	"application.Recalled": {"application: select ⟨⟩ from clients c where c.id = $1", "application: select id, used_at from client_secrets"},
 }
 

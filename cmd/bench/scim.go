@@ -116,7 +116,20 @@ func (b *bench) syncs(s *server, f feed, people []person) error {
 	const many = 10_000
 	var next, failed atomic.Int64
 	in := func(c *http.Client) error { return signIn(c, s.url, people[int(next.Add(1))%len(people)]) }
-	alone := s.load(b.length, 1, in)
+	var alone, beside []float64
+	measure := func(into *[]float64) error {
+		for range b.rounds {
+			got := s.load(b.length, 1, in)
+			if got.err != nil {
+				return fmt.Errorf("signing in: %w", got.err)
+			}
+			*into = append(*into, got.perSecond)
+		}
+		return nil
+	}
+	if err := measure(&alone); err != nil {
+		return err
+	}
 	var last atomic.Value
 	began := time.Now()
 	done := make(chan time.Duration)
@@ -138,16 +151,16 @@ func (b *bench) syncs(s *server, f feed, people []person) error {
 		wg.Wait()
 		done <- time.Since(began)
 	}()
-	beside := s.load(b.length, 1, in)
+	err := measure(&beside)
 	took := <-done
-	if alone.err != nil || beside.err != nil {
-		return fmt.Errorf("signing in: %w, %w", alone.err, beside.err)
+	if err != nil {
+		return err
 	}
 	if err, _ := last.Load().(error); err != nil {
 		fmt.Println(err)
 	}
 	b.row("SCIM: first sync of 10,000 people, 8 callers", "≤ 60 s", "%.0f s, %d errors", took.Seconds(), failed.Load())
-	b.row("SCIM: sign-ins beside it, against alone, one caller", "≥ 0.80", "%.2f", beside.perSecond/alone.perSecond)
+	b.row("SCIM: sign-ins beside it, against alone, one caller", "≥ 0.80", "%.2f", medianF(beside)/medianF(alone))
 	return nil
 }
 

@@ -23,6 +23,14 @@ type certificate struct {
 	looked  time.Time
 }
 
+// certificate returns what this program does TLS with; nil where it does not.
+func (s *storage) certificate(log *slog.Logger) *certificate {
+	if !s.plan.secured {
+		return nil
+	}
+	return &certificate{chain: s.plan.cert, key: s.plan.key, db: s.db, log: log}
+}
+
 // lookAgain is how often the file is looked at.
 const lookAgain = time.Minute
 
@@ -32,6 +40,16 @@ func (c *certificate) tlsConfig() *tls.Config {
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current() },
 	}
+}
+
+// use takes other files from the next connection on, and looks at those that it has again.
+func (c *certificate) use(chain, key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if chain != c.chain || key != c.key {
+		c.chain, c.key, c.changed = chain, key, time.Time{}
+	}
+	c.looked = time.Time{}
 }
 
 func (c *certificate) current() (*tls.Certificate, error) {

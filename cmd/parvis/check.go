@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net"
 	netmail "net/mail"
 	"net/netip"
@@ -46,6 +47,7 @@ type plan struct {
 	secured   bool   // this program does TLS itself
 	cert, key string
 	text      bool // logs are text, not JSON
+	level     slog.Level
 	watched   watched
 	strangers []string // variables that look like settings and are not
 }
@@ -110,6 +112,7 @@ func (c *configuration) check() plan {
 	c.checkMail(&p)
 	c.checkDNS(&p)
 	c.checkFiles(&p)
+	c.checkLog(&p)
 	c.checkLifetimes(&p)
 	c.checkRetention(&p)
 	c.checkPrint(&p)
@@ -356,10 +359,6 @@ func (c *configuration) checkFiles(p *plan) {
 		}
 	}
 	p.links = page.Links{Help: c.Links.Help, Privacy: c.Links.Privacy, Status: c.Links.Status}
-	c.Log.Format = cmp.Or(c.Log.Format, "json")
-	if p.text = c.Log.Format == "text"; !p.text && c.Log.Format != "json" {
-		c.problem(`[log] format is "json" or "text".`)
-	}
 }
 
 // checkLifetimes accepts overridden lifetimes only on a loopback address: they are shorter than

@@ -61,6 +61,7 @@ type Config struct {
 	Lifetimes lifetime.Each[string] `toml:"lifetimes"`
 	Log       struct {
 		Format string `toml:"format"`
+		Level  string `toml:"level"`
 	} `toml:"log"`
 	Audit struct {
 		Print string `toml:"print"`

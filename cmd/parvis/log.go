@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -8,11 +9,27 @@ import (
 	"time"
 )
 
-func logHandler(w io.Writer, text bool) slog.Handler {
-	if text {
-		return slog.NewTextHandler(w, nil)
+// checkLog checks how the log is written, and how much of it.
+func (c *configuration) checkLog(p *plan) {
+	c.Log.Format = cmp.Or(c.Log.Format, "json")
+	if p.text = c.Log.Format == "text"; !p.text && c.Log.Format != "json" {
+		c.problem(`[log] format is "json" or "text".`)
 	}
-	return slog.NewJSONHandler(w, nil)
+	c.Log.Level = cmp.Or(c.Log.Level, "info")
+	known := false
+	if p.level, known = levels[c.Log.Level]; !known {
+		c.problem(`[log] level is "debug", "info", "warn" or "error".`)
+	}
+}
+
+var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+
+func logHandler(w io.Writer, text bool, level slog.Leveler) slog.Handler {
+	o := &slog.HandlerOptions{Level: level}
+	if text {
+		return slog.NewTextHandler(w, o)
+	}
+	return slog.NewJSONHandler(w, o)
 }
 
 // The bounds of what a server's log has not written yet.
@@ -25,10 +42,10 @@ const (
 // request costs a tenth of what a small request does. A warning or an error is written at once,
 // with what came before it. So is every line once ctx has ended, since a second signal kills the
 // program. The function writes what is left, and is called before the program ends.
-func newServerLog(ctx context.Context, w io.Writer, text bool) (*slog.Logger, func()) {
+func newServerLog(ctx context.Context, w io.Writer, text bool, level slog.Leveler) (*slog.Logger, func()) {
 	b := &batch{to: w}
 	context.AfterFunc(ctx, b.stop)
-	return slog.New(batching{logHandler(b, text), b}), b.stop
+	return slog.New(batching{logHandler(b, text, level), b}), b.stop
 }
 
 // batching is a handler that writes into a batch.

@@ -49,7 +49,7 @@ func wrote(t *testing.T, w *calls, want ...int) {
 func TestLinesOfAServerWaitATenthOfASecondAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &calls{}
-		log, flush := newServerLog(t.Context(), w, false)
+		log, flush := newServerLog(t.Context(), w, false, slog.LevelInfo)
 		defer flush()
 		log.Info("one")
 		time.Sleep(lineWaits / 2)
@@ -71,7 +71,7 @@ func TestWarningsOfAServerComeAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, level := range []slog.Level{slog.LevelWarn, slog.LevelError} {
 			w := &calls{}
-			log, flush := newServerLog(t.Context(), w, true)
+			log, flush := newServerLog(t.Context(), w, true, slog.LevelInfo)
 			defer flush()
 			log.Info("before")
 			log.With("a", 1).WithGroup("g").Log(t.Context(), level, "now", "b", 2)
@@ -84,7 +84,7 @@ func TestWarningsOfAServerComeAtOnce(t *testing.T) {
 func TestManyLinesOfAServerDoNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &calls{}
-		log, flush := newServerLog(t.Context(), w, true)
+		log, flush := newServerLog(t.Context(), w, true, slog.LevelInfo)
 		defer flush()
 		line := strings.Repeat("x", linesWaiting/4)
 		for range 3 {
@@ -102,7 +102,7 @@ func TestNoLineOfAServerIsLostAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &calls{}
 		ctx, end := context.WithCancel(t.Context())
-		log, flush := newServerLog(ctx, w, true)
+		log, flush := newServerLog(ctx, w, true, slog.LevelInfo)
 		log.Info("one")
 		end()
 		synctest.Wait()
@@ -113,7 +113,7 @@ func TestNoLineOfAServerIsLostAtTheEnd(t *testing.T) {
 		wrote(t, w, 1, 1)
 
 		w = &calls{}
-		log, flush = newServerLog(t.Context(), w, true)
+		log, flush = newServerLog(t.Context(), w, true, slog.LevelInfo)
 		log.Info("one")
 		flush()
 		wrote(t, w, 1)
@@ -125,7 +125,7 @@ func TestNoLineOfAServerIsLostAtTheEnd(t *testing.T) {
 // Lines of many requests at once stay whole, and none is lost.
 func TestLinesOfManyRequestsStayWhole(t *testing.T) {
 	w := &calls{}
-	log, flush := newServerLog(t.Context(), w, false)
+	log, flush := newServerLog(t.Context(), w, false, slog.LevelInfo)
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
@@ -147,9 +147,9 @@ func TestLinesOfManyRequestsStayWhole(t *testing.T) {
 
 func BenchmarkLines(b *testing.B) {
 	for name, log := range map[string]func(io.Writer) *slog.Logger{
-		"one by one": func(w io.Writer) *slog.Logger { return slog.New(logHandler(w, false)) },
+		"one by one": func(w io.Writer) *slog.Logger { return slog.New(logHandler(w, false, slog.LevelInfo)) },
 		"in batches": func(w io.Writer) *slog.Logger {
-			log, flush := newServerLog(b.Context(), w, false)
+			log, flush := newServerLog(b.Context(), w, false, slog.LevelInfo)
 			b.Cleanup(flush)
 			return log
 		},

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 
 	"parvis/cmd/parvis/admin"
 	"parvis/cmd/parvis/demo"
+	"parvis/cmd/parvis/shell"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
 )
@@ -48,9 +50,11 @@ type commands struct {
 	RotateKeys   rotateKeysCommand    `cmd:"" name:"rotate-keys" help:"Make the next keys towards applications and identity providers."`
 	Migrate      migrateCommand       `cmd:"" help:"Bring the database up to this version. 'serve' does it too, where its database role may."`
 	Upgrade      upgradeCommand       `cmd:"" help:"Rehearse the migration of this version on a copy of the database."`
-	Config       configCommand        `cmd:"" help:"Print the configuration in force, without secrets."`
+	Config       configCommand        `cmd:"" help:"Print the configuration in force, without secrets; or check it, or print an example."`
 	Backup       backupCommand        `cmd:"" help:"Copy an SQLite database while the server runs."`
 	Version      versionCommand       `cmd:"" help:"Print this program's version."`
+	Completion   completionCommand    `cmd:"" help:"Print a script that completes commands in a shell."`
+	Manual       manualCommand        `cmd:"" hidden:"" help:"Print the manual page."`
 	Admin        admin.Commands       `cmd:"" help:"Run an organization from anywhere, through the API of its installation."`
 }
 
@@ -204,13 +208,26 @@ func (c *configuration) err() error {
 		what, strings.Join(c.problems, "\n  - "), orNone(c.path))
 }
 
-type configCommand struct{ servingFlags }
+type configCommand struct {
+	servingFlags
+	Check   bool `help:"Print nothing but what is wrong."`
+	Example bool `help:"Print a configuration file with every setting, each explained and behind a #."`
+}
+
+//go:embed example.toml
+var example string
 
 // Run prints the configuration even if it is wrong, because that is when people read it.
 func (c *configCommand) Run(p *program) error {
+	if c.Example {
+		fmt.Fprint(p.out, example)
+		return nil
+	}
 	loaded := loadConfig(c.servingFlags, p.environ)
 	loaded.check()
-	loaded.show(p.out)
+	if !c.Check {
+		loaded.show(p.out)
+	}
 	return loaded.err()
 }
 
@@ -223,6 +240,24 @@ func (*versionCommand) Run(p *program) error {
 		version = info.Main.Version + " (" + info.GoVersion + ")"
 	}
 	fmt.Fprintln(p.out, "parvis", version)
+	return nil
+}
+
+type completionCommand struct {
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
+}
+
+// Run prints a script, which packages install for each shell.
+func (c *completionCommand) Run(p *program, k *kong.Context) error {
+	fmt.Fprint(p.out, shell.Completion(c.Shell, k.Model.Node))
+	return nil
+}
+
+type manualCommand struct{}
+
+// Run prints the manual page, which packages install.
+func (*manualCommand) Run(p *program, k *kong.Context) error {
+	shell.Manual(p.out, k.Model.Node)
 	return nil
 }
 

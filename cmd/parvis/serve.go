@@ -11,11 +11,11 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
 
 	"parvis/cmd/parvis/serving"
 	"parvis/internal/app"
@@ -35,15 +35,17 @@ type serveCommand struct{ servingFlags }
 // Run serves until it is told to end. Standard output gets what a person must see once,
 // standard error the log.
 func (c *serveCommand) Run(p *program) error {
-	plan, err := c.plan(p)
-	if err != nil {
+	read := func() *configuration { return loadConfig(c.servingFlags, p.environ) }
+	loaded := read()
+	plan := loaded.check()
+	if err := loaded.err(); err != nil {
 		return err
 	}
-	log, flush := newServerLog(p.ctx, p.err, plan.text)
+	level := new(slog.LevelVar)
+	level.Set(plan.level)
+	log, flush := newServerLog(p.ctx, p.err, plan.text, level)
 	defer flush() // also if Run panics
-	// Closing a terminal, or sending this by habit so that settings are read again, stops nobody's
-	// sign-in.
-	signal.Ignore(syscall.SIGHUP)
+	hangups := hangups()
 	// The port comes first: if two servers are started by mistake, the second must touch
 	// nothing.
 	listener, err := new(net.ListenConfig).Listen(p.ctx, "tcp", plan.listen)
@@ -79,7 +81,9 @@ func (c *serveCommand) Run(p *program) error {
 		fmt.Fprintln(p.out, "No mail server is configured: letters wait in the outbox until [mail] address is set.")
 	}
 	s.announce(log)
-	return errors.Join(s.serve(p.ctx, launch{a, listener, forOperations, tracer, log}), s.db.Close())
+	r := &reloader{read: read, now: loaded, level: level, passwords: a.Passwords, certificate: s.certificate(log), log: log}
+	go r.run(p.ctx, hangups)
+	return errors.Join(s.serve(p.ctx, launch{a, listener, r.certificate, forOperations, tracer, log}), s.db.Close())
 }
 
 // app builds the program on an open installation. There is no other wiring.
@@ -108,6 +112,7 @@ const settled = 200 * time.Millisecond
 type launch struct {
 	app           *app.App
 	listener      net.Listener
+	certificate   *certificate // nil where a proxy does TLS
 	forOperations net.Listener // nil for none
 	tracer        *trace.Tracer
 	log           *slog.Logger
@@ -141,9 +146,13 @@ func (s *storage) serve(ctx context.Context, r launch) error {
 		at, _ := a.Site.Source(r)
 		return at
 	}}
-	if s.plan.secured {
-		server.TLS = (&certificate{chain: s.plan.cert, key: s.plan.key, db: s.db, log: log}).tlsConfig()
+	if r.certificate != nil {
+		server.TLS = r.certificate.tlsConfig()
 	}
+	// systemd holds back what is ordered after this unit until it is told (sd_notify(3)). Without systemd
+	// nobody listens, and an error means no more than that.
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	defer context.AfterFunc(ctx, func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) })()
 	err := serving.Run(taking, log, server)
 	stop()
 	sweeps.Wait()

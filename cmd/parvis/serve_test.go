@@ -304,7 +304,7 @@ func writeCertificate(t *testing.T, chain, key string) *x509.CertPool {
 func TestACertificateIsReadAgainAfterItsRenewal(t *testing.T) {
 	d, clock := dbtest.Open(t)
 	dir := t.TempDir()
-	c := &certificate{chain: filepath.Join(dir, "c"), key: filepath.Join(dir, "k"), db: d, log: slog.New(logHandler(&text{}, true))}
+	c := &certificate{chain: filepath.Join(dir, "c"), key: filepath.Join(dir, "k"), db: d, log: slog.New(logHandler(&text{}, true, slog.LevelInfo))}
 	writeCertificate(t, c.chain, c.key)
 	serial := func() string {
 		t.Helper()

@@ -64,7 +64,7 @@ var (
 func (s *Server) serve(o *operation) http.Handler {
 	return s.edge.Serve(func(q *edge.Request) error {
 		x := s.callOf(q, o)
-		ctx := q.R.Context()
+		ctx := db.AfterPeople(q.R.Context())
 		err := x.judge(ctx)
 		if err == nil {
 			err = x.Touch(ctx, x.server.DB)

@@ -84,6 +84,7 @@ type App struct {
 	Provider    *op.Provider
 	Sources     *provisioning.Service
 	Outbox      *mail.Outbox
+	Passwords   *credential.Store
 	Audit       *audit.Logs
 	Webhooks    *webhook.Sender
 	Regions     *region.Service
@@ -165,7 +166,7 @@ func New(s Settings) (*App, error) {
 	api.Mount(site, api.Parts{DB: s.DB, Administration: site.Administration, Domains: domains, Hub: hub, Sources: sources, Provider: provider, Webhooks: webhooks, Regions: regions, Base: base, Catalogue: catalogue}, s.Keys)
 	scim.Mount(site.Edge, scim.Parts{DB: s.DB, Sources: sources, Base: base, Catalogue: catalogue}, s.Keys)
 	a := &App{
-		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources, Outbox: outbox,
+		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources, Outbox: outbox, Passwords: passwords,
 		Audit: logs, Webhooks: webhooks, Regions: regions,
 		db: s.DB, log: s.Log, node: secret.NewID("node"), trace: s.Trace,
 	}

@@ -47,6 +47,27 @@ func readBreached(path string) (breached, error) {
 	return slices.Clone(slices.Compact(b)), nil
 }
 
+// ReadBreached takes the list of breached passwords in a file in place of the one before; without a path
+// there is none. On an error the one before stays.
+func (s *Store) ReadBreached(path string) error {
+	if path == "" {
+		s.breached.Store(nil)
+		return nil
+	}
+	list, err := readBreached(path)
+	if err != nil {
+		return fmt.Errorf("reading breached passwords: %w", err)
+	}
+	s.breached.Store(&list)
+	return nil
+}
+
+// isBreached reports whether the list contains a prepared password.
+func (s *Store) isBreached(prepared string) bool {
+	list := s.breached.Load()
+	return list != nil && list.has(prepared)
+}
+
 func breachedLine(line string) uint64 {
 	sum, _, _ := strings.Cut(line, ":")
 	if raw, err := hex.DecodeString(sum); err == nil && len(raw) == sha1.Size {

@@ -40,7 +40,7 @@ func (s *Store) Check(rules Rules, about Context, text string) (Password, error)
 	switch {
 	case slices.ContainsFunc(words, isCommon) || isRuns(p.text):
 		reasons = append(reasons, fault.Reason{Key: "credential.reason.common"})
-	case s.breached.has(p.text):
+	case s.isBreached(p.text):
 		reasons = append(reasons, fault.Reason{Key: "credential.reason.breached"})
 	}
 	if len(reasons) > 0 {

@@ -12,9 +12,9 @@
 package credential
 
 import (
-	"fmt"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"parvis/internal/directory"
@@ -54,7 +54,7 @@ type Store struct {
 	cost     Cost
 	queue    *queue
 	spent    spent
-	breached breached
+	breached atomic.Pointer[breached] // nil where there is no list
 	words    []string
 }
 
@@ -76,9 +76,8 @@ func NewStore(pepper secret.Ring, o Options) (*Store, error) {
 		words: slices.Concat(o.Words, []string{"Parvis"}),
 	}
 	if o.Breached != "" {
-		var err error
-		if s.breached, err = readBreached(o.Breached); err != nil {
-			return nil, fmt.Errorf("reading breached passwords: %w", err)
+		if err := s.ReadBreached(o.Breached); err != nil {
+			return nil, err
 		}
 	}
 	return s, nil

@@ -143,8 +143,9 @@ func (d *DB) Exec(ctx context.Context, each func(scan func(...any) error) error,
 // their number is bounded. pgx has its own cache.
 type pool struct {
 	*sql.DB
-	stmts       *sync.Map // text → *sql.Stmt
-	synchronous string    // how a commit of SQLite's writer waits for the disk
+	stmts       *sync.Map     // text → *sql.Stmt
+	synchronous string        // how a commit of SQLite's writer waits for the disk
+	programs    chan struct{} // has a place for one transaction of AfterPeople
 }
 
 func newPool(db *sql.DB) pool { return pool{DB: db, stmts: &sync.Map{}} }

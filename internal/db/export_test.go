@@ -28,3 +28,6 @@ func Watched() (tables, added map[string][]string) {
 
 // Believed is for how long what was heard is believed.
 const Believed = believed
+
+// Waiting returns how many transactions have waited for the writing connection so far.
+func (d *DB) Waiting() int64 { return d.write.Stats().WaitCount }

@@ -67,11 +67,17 @@ func (p *pool) begin(ctx context.Context, opts *sql.TxOptions) (tx *sql.Tx, end 
 		tx, err = p.BeginTx(ctx, opts)
 		return tx, func() {}, err
 	}
-	conn, err := p.Conn(ctx)
+	leave, err := p.line(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
+	conn, err := p.Conn(ctx)
+	if err != nil {
+		leave()
+		return nil, nil, err
+	}
 	end = func() {
+		defer leave()
 		if p.synchronous != durable {
 			if err := synchronous(context.WithoutCancel(ctx), conn, durable); err != nil {
 				_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the next one is opened as durable
@@ -87,6 +93,29 @@ func (p *pool) begin(ctx context.Context, opts *sql.TxOptions) (tx *sql.Tx, end 
 		return nil, nil, err
 	}
 	return tx, end, nil
+}
+
+// AfterPeople returns a context whose transactions take the writing connection one at a time, so that
+// a person waits for one transaction of a program and not for those of every program that calls at the
+// same moment (decision 79). It changes nothing on PostgreSQL, where there are many such connections.
+func AfterPeople(ctx context.Context) context.Context {
+	return context.WithValue(ctx, afterPeople{}, true)
+}
+
+type afterPeople struct{}
+
+// line waits until no other transaction of a context of AfterPeople has the writing connection or
+// waits for it. Others need not wait here.
+func (p *pool) line(ctx context.Context) (leave func(), err error) {
+	if ctx.Value(afterPeople{}) == nil {
+		return func() {}, nil
+	}
+	select {
+	case p.programs <- struct{}{}:
+		return func() { <-p.programs }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func synchronous(ctx context.Context, conn *sql.Conn, how string) error {

@@ -79,7 +79,7 @@ func (d *DB) openSQLite(path string) error {
 		return err
 	}
 	d.write = newPool(writer)
-	d.write.synchronous = durable
+	d.write.synchronous, d.write.programs = durable, make(chan struct{}, 1)
 	d.lax = d.write
 	d.lax.synchronous = lax
 	// There is one writer. Transactions wait here for their turn instead of failing with

@@ -163,7 +163,7 @@ func (s *Server) serve(r route) http.Handler {
 
 // run judges whether the call may be made at all, makes it, and answers.
 func (s *Server) run(x *call, r route) error {
-	ctx := x.R.Context()
+	ctx := db.AfterPeople(x.R.Context())
 	if err := x.here(); err != nil {
 		return err
 	}

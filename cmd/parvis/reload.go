@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"reflect"
+	"strings"
+	"syscall"
+
+	"parvis/internal/credential"
+)
+
+// A reloader reads the configuration again at SIGHUP. What can change while the server runs changes; the
+// log names the rest. A configuration with a problem changes nothing.
+type reloader struct {
+	read        func() *configuration
+	now         *configuration // what is in force
+	level       *slog.LevelVar
+	passwords   *credential.Store
+	certificate *certificate // nil where somebody else does TLS
+	log         *slog.Logger
+}
+
+// hangups receives SIGHUP, which ends the program no longer: closing a terminal stops nobody's sign-in.
+func hangups() <-chan os.Signal {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c
+}
+
+// run reads again at each signal until ctx ends.
+func (r *reloader) run(ctx context.Context, hangups <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			r.again(ctx)
+		}
+	}
+}
+
+func (r *reloader) again(ctx context.Context) {
+	next := r.read()
+	p := next.check()
+	if err := next.err(); err != nil {
+		r.log.ErrorContext(ctx, "configuration not read again: what was in force still is", "problems", next.problems)
+		return
+	}
+	if p.breached != "" || r.now.BreachedPasswords != "" {
+		if err := r.passwords.ReadBreached(p.breached); err != nil {
+			r.log.ErrorContext(ctx, "configuration not read again: what was in force still is", "problems", []string{err.Error()})
+			return
+		}
+	}
+	r.level.Set(p.level)
+	if r.certificate != nil && p.secured {
+		r.certificate.use(p.cert, p.key)
+	}
+	if waits := r.waits(next); len(waits) > 0 {
+		r.log.WarnContext(ctx, "some settings changed that are read at the start only", "settings", strings.Join(waits, ", "), "do", "restart")
+	}
+	r.log.InfoContext(ctx, "configuration read again", "file", orNone(next.path))
+	r.now.adopt(next)
+}
+
+// changeable reports whether a setting is taken over while the server runs. Turning TLS on or off is not.
+func (c *configuration) changeable(s *setting, with *configuration) bool {
+	switch s.value.Addr().Interface() {
+	case &c.Log.Level, &c.BreachedPasswords:
+		return true
+	case &c.TLS.Certificate, &c.TLS.Key:
+		return (c.TLS.Certificate == "") == (with.TLS.Certificate == "")
+	}
+	return false
+}
+
+// waits lists the settings that differ from those in force and need a restart.
+func (r *reloader) waits(next *configuration) (titles []string) {
+	for i, s := range r.now.settings {
+		if !r.now.changeable(s, next) && !reflect.DeepEqual(s.value.Interface(), next.settings[i].value.Interface()) {
+			titles = append(titles, s.title())
+		}
+	}
+	return titles
+}
+
+// adopt notes what has changed, so that the next reading compares with it. What waits for a restart keeps
+// its old value, and is named again.
+func (c *configuration) adopt(next *configuration) {
+	for i, s := range c.settings {
+		if c.changeable(s, next) {
+			s.value.Set(next.settings[i].value)
+		}
+	}
+}
