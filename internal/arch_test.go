@@ -27,22 +27,25 @@ var packages = []struct{ name, imports, tables string }{
 	{"picture", "", ""},
 	{"number", "", ""},
 	{"lifetime", "", ""},
-	{"outbound", "", ""},
+	{"safely", "", ""},
+	{"measure", "", ""},
+	{"trace", "secret measure", ""},
+	{"outbound", "measure trace", ""},
 	{"upstream", "", ""},
 	{"jose", "", ""},
-	{"db", "number", "migrations leases installation changes nodes"},
+	{"db", "number safely measure trace", "migrations leases installation changes nodes"},
 
 	// Core: owns tables; never sees an http.Request.
-	{"audit", "db secret", "audit_events audit_logs audit_tiles audit_checkpoints audit_keys audit_seals audit_days audit_epochs"},
-	{"limit", "db secret audit", "limits"},
+	{"audit", "db secret measure", "audit_events audit_logs audit_tiles audit_checkpoints audit_keys audit_seals audit_days audit_epochs"},
+	{"limit", "db secret measure audit", "limits"},
 	{"naming", "fault", ""},
 	{"delivery", "", ""},
-	{"mail", "db secret i18n number picture naming", "letters"},
+	{"mail", "db secret measure trace i18n number picture naming", "letters"},
 	{"directory", "db fault secret i18n picture audit lifetime limit mail naming", "organizations former_short_names users images groups members invitations email_changes disavowals bootstraps"},
-	{"domain", "db fault secret audit limit mail naming directory", "domains"},
+	{"domain", "db fault secret safely audit limit mail naming directory", "domains"},
 	// What other systems stored of passwords is compared in a room that sees neither a table nor a request.
 	{"credential/foreign", "fault", ""},
-	{"credential", "db fault secret i18n jose audit lifetime mail directory naming credential/foreign", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
+	{"credential", "db fault secret measure i18n jose audit lifetime mail directory naming credential/foreign", "passwords password_history password_rules reset_requests resets totp_seeds passkeys recovery_codes replays password_costs"},
 	{"session", "db fault secret audit lifetime mail directory", "browsers sessions session_rules active_people active_days"},
 	{"signin", "db fault secret i18n audit lifetime limit mail directory naming credential session", "attempts second_step_rules"},
 	// Files of other systems are read in a room of their own.
@@ -55,7 +58,7 @@ var packages = []struct{ name, imports, tables string }{
 	// neither a table nor a page.
 	{"application/redirect", "", ""},
 	{"application/proof", "jose", ""},
-	{"application", "db fault secret i18n picture audit limit outbound directory naming session application/redirect application/proof",
+	{"application", "db fault secret safely i18n picture audit limit outbound directory naming session application/redirect application/proof",
 		"clients client_secrets client_organizations client_uses consents"},
 
 	// Lists of people as files, which the command reads too.
@@ -77,15 +80,16 @@ var packages = []struct{ name, imports, tables string }{
 	{"federation/saml", "secret jose upstream", ""},
 
 	// Surfaces: own routes and templates; never a table.
-	{"edge", "db fault secret audit", ""},
+	{"edge", "db fault secret measure trace audit", ""},
+	{"operations", "measure", ""},
 	{"page", "db fault secret i18n picture number directory naming session signin administration edge", ""},
-	{"region", "db fault secret audit limit outbound directory naming edge", "region_checks"},
+	{"region", "db fault secret safely audit limit outbound directory naming edge", "region_checks"},
 	{"federation", "db fault secret i18n picture audit limit mail outbound directory domain naming credential session signin page jose upstream federation/oidc federation/saml",
 		"connections connection_changes identities identity_requests upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links only_warnings federation_keys"},
 	{"scim", "db fault secret i18n directory provisioning edge scim/document", ""},
-	{"op", "db fault secret i18n number lifetime jose audit delivery limit outbound directory naming session signin access application application/redirect application/proof edge",
+	{"op", "db fault secret safely measure i18n number lifetime jose audit delivery limit outbound directory naming session signin access application application/redirect application/proof edge",
 		"keys authorization_requests pushed_requests grants device_codes logouts used_proofs"},
-	{"webhook", "db fault secret audit delivery limit mail outbound directory naming", "webhooks webhook_secrets webhook_retries webhook_attempts"},
+	{"webhook", "db fault secret safely audit delivery limit mail outbound directory naming", "webhooks webhook_secrets webhook_retries webhook_attempts"},
 	{"op/ask", "db fault secret i18n audit directory naming session signin access application page op", ""},
 	{"web", "db fault secret picture audit directory domain naming credential session signin application edge page region federation op op/ask", ""},
 	{"console", "region db fault secret i18n picture number audit directory domain naming credential session signin administration administration/sheet access provisioning application page op webhook federation federation/saml federation/oidc upstream", ""},
@@ -94,7 +98,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"api", "region audit db fault secret i18n naming picture directory domain credential session signin administration administration/sheet provisioning application access once edge page op webhook federation federation/saml federation/oidc upstream api/form", ""},
 
 	// The whole, and what stands beside it.
-	{"app", "region provisioning scim api once db secret i18n outbound audit lifetime limit mail directory domain credential session signin administration access application edge page op op/ask federation webhook web console", ""},
+	{"app", "measure trace region provisioning scim api once db secret i18n outbound audit lifetime limit mail directory domain credential session signin administration access application edge page op op/ask federation webhook web console", ""},
 	{"mailbox", "", ""},
 	{"expect", "", ""},
 	{"dbtest", "db secret", ""},
@@ -105,6 +109,7 @@ var packages = []struct{ name, imports, tables string }{
 
 	// The program. No table is written there: the command calls what the pages call.
 	{"cmd/parvis/serving", "", ""},
+	{"cmd/parvis/otlp", "outbound trace", ""},
 	{"cmd/parvis/shell", "", ""},
 	{"cmd/parvis/demo/sample", "", ""},
 	{"cmd/parvis/demo/company", "", ""},
@@ -112,7 +117,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"cmd/parvis/demo", "region db secret i18n outbound mail directory domain credential session signin federation/oidc application page federation provisioning app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company cmd/parvis/demo/staff", ""},
 	{"cmd/parvis/admin", "administration/sheet api/form", ""}, // through the API alone
 	{"cmd/parvis/moving", "fault i18n directory intake intake/dump", ""},
-	{"cmd/parvis", "backup cmd/parvis/moving intake region provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/shell cmd/parvis/demo", ""},
+	{"cmd/parvis", "trace operations cmd/parvis/otlp backup cmd/parvis/moving intake region provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/shell cmd/parvis/demo", ""},
 }
 
 // folder is where a package is, seen from here.
@@ -152,6 +157,12 @@ var unscoped = map[string]string{
 	"webhook: select ⟨⟩ from webhooks w where w.state = 'on' order":                                "sweep: who subscribed to checkpoints",
 	"webhook: delete from webhook_":                                                                "sweep: what was kept for long enough",
 	"mail: select id from letters where next_try_at":                                               "sweep: is there anything to send",
+	"mail: select count(*), min(created_at) from letters where next_try_at":                        "operations: how many wait, of every organization",
+	"session: select count(*) from sessions where ended_at is null":                                "operations: how many are open, of every organization",
+	"op: select count(*) from grants where ended_at is null":                                       "operations: how many are open, of every organization",
+	"audit: select count(*), min(at) from audit_events where leaf is null":                         "operations: how many wait, of every organization",
+	"webhook: select count(*), min(failed_at) from webhook_retries":                                "operations: how many wait, of every organization",
+	"webhook: select count(*) from webhooks where parked_at":                                       "operations: how many are parked, of every organization",
 	"mail: select reply, count(*) from letters":                                                    "the operator's: what the mail server refuses",
 	"mail: update letters set next_try_at = $1, reply = coalesce($2, reply) where next":            "sweep: puts off what is due while the server is down",
 	"directory: select id from users where role":                                                   "installation: does any owner exist yet",
@@ -393,7 +404,7 @@ func TestOnlyTestsReplaceWhatMakesRSAKeys(t *testing.T) {
 
 func TestNobodyReadsTheWallClock(t *testing.T) {
 	for _, p := range packages {
-		if p.name == "db" || p.name == "mailbox" || strings.HasPrefix(p.name, "cmd/") { // the clock itself; a server for the demo; programs
+		if slices.Contains([]string{"db", "mailbox", "measure", "trace"}, p.name) || strings.HasPrefix(p.name, "cmd/") { // the clock itself; a server for the demo; what says how long something took, by which nothing is decided; programs
 			continue
 		}
 		for path, file := range goFiles(t, p.name, false) {
@@ -408,6 +419,72 @@ func TestNobodyReadsTheWallClock(t *testing.T) {
 				}
 				return true
 			})
+		}
+	}
+}
+
+// unsafely lists who begins a goroutine that does not use safely.Do, and why no panic in it ends the
+// program.
+var unsafely = map[string]string{
+	"app.Run":        "each sweep is recovered by itself, and regions by theirs",
+	"delivery.Await": "it only waits",
+	"mailbox":        "a server for the demo",
+}
+
+// A panic in a goroutine ends the program with all its requests, so none of ours goes without safely.Do.
+func TestGoroutinesDoNotEndTheProgram(t *testing.T) {
+	found, used := 0, map[string]bool{}
+	for _, p := range packages {
+		if strings.HasPrefix(p.name, "cmd/") || slices.Contains([]string{"idptest", "dbtest", "federation/providertest", "federation/samltest"}, p.name) {
+			continue
+		}
+		for path, file := range goFiles(t, p.name, false) {
+			for _, declared := range file.Decls {
+				f, ok := declared.(*ast.FuncDecl)
+				if !ok {
+					continue
+				}
+				ast.Inspect(f, func(n ast.Node) bool {
+					var work ast.Node
+					switch n := n.(type) {
+					case *ast.GoStmt:
+						work = n.Call
+					case *ast.CallExpr:
+						if selected(n) == "Go" && len(n.Args) == 1 {
+							work = n.Args[0]
+						}
+					}
+					if work == nil {
+						return true
+					}
+					found++
+					safe := false
+					ast.Inspect(work, func(n ast.Node) bool {
+						if s, ok := n.(*ast.SelectorExpr); ok {
+							x, named := s.X.(*ast.Ident)
+							safe = safe || named && x.Name == "safely"
+						}
+						return true
+					})
+					for _, who := range []string{p.name + "." + f.Name.Name, p.name} {
+						if unsafely[who] != "" {
+							used[who], safe = true, true
+						}
+					}
+					if !safe {
+						t.Errorf("%s: a goroutine of %s.%s does not use safely.Do", path, p.name, f.Name.Name)
+					}
+					return true
+				})
+			}
+		}
+	}
+	if found < 8 {
+		t.Errorf("only %d goroutines found: this test looks past the others", found)
+	}
+	for who := range unsafely {
+		if !used[who] {
+			t.Errorf("%s begins no goroutine any more", who)
 		}
 	}
 }

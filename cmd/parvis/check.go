@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +48,7 @@ type plan struct {
 	cert, key string
 	text      bool // logs are text, not JSON
 	level     slog.Level
+	watched   watched
 	strangers []string // variables that look like settings and are not
 }
 
@@ -116,23 +116,9 @@ func (c *configuration) check() plan {
 	c.checkLifetimes(&p)
 	c.checkRetention(&p)
 	c.checkPrint(&p)
+	c.checkOperations(&p)
 	p.strangers = c.strangers()
 	return p
-}
-
-// strangers returns variables in the environment that look like settings of ours and are not:
-// most likely they are misspelt. They stop nothing, because a cluster names variables after a
-// service that is called parvis.
-func (c *configuration) strangers() []string {
-	var names []string
-	for name := range c.env {
-		ours := name == "PARVIS_CONFIG" || slices.ContainsFunc(c.settings, func(s *setting) bool { return s.variable() == name })
-		if strings.HasPrefix(name, "PARVIS_") && !ours && !strings.HasPrefix(name, "PARVIS_PORT") && !strings.HasPrefix(name, "PARVIS_SERVICE_") {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
 }
 
 func (c *configuration) checkPublicAddress() *url.URL {

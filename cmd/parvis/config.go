@@ -70,6 +70,11 @@ type Config struct {
 		Audit   string `toml:"audit"`
 		Letters string `toml:"letters"`
 	} `toml:"retention"`
+	Operations struct {
+		Listen string `toml:"listen"`
+		Pprof  string `toml:"pprof"`
+		Drain  string `toml:"drain"`
+	} `toml:"operations"`
 	Regions []regionTable `toml:"regions"`
 }
 
@@ -340,4 +345,19 @@ func (c *configuration) readSecret(value, path *string) {
 	if v.set(strings.TrimRight(string(text), "\r\n"), p.from); v.empty() {
 		c.problem("%s names %s, which is empty.", p.title(), *path)
 	}
+}
+
+// strangers returns variables in the environment that look like settings of ours and are not:
+// most likely they are misspelt. They stop nothing, because a cluster names variables after a
+// service that is called parvis.
+func (c *configuration) strangers() []string {
+	var names []string
+	for name := range c.env {
+		ours := name == "PARVIS_CONFIG" || slices.ContainsFunc(c.settings, func(s *setting) bool { return s.variable() == name })
+		if strings.HasPrefix(name, "PARVIS_") && !ours && !strings.HasPrefix(name, "PARVIS_PORT") && !strings.HasPrefix(name, "PARVIS_SERVICE_") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }

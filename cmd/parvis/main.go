@@ -37,7 +37,7 @@ const (
 
 // commands are what the program can be asked to do.
 type commands struct {
-	Serve        serveCommand         `cmd:"" help:"Run the server."`
+	Serve        serveCommand         `cmd:"" help:"Run the server. Health and metrics are on 127.0.0.1:9797 unless [operations] listen is set."`
 	Demo         demoCommand          `cmd:"" help:"Try Parvis: sample organizations, a mailbox, nothing to set up and nothing kept."`
 	Doctor       doctorCommand        `cmd:"" help:"Find out what is wrong with an installation."`
 	SetupLink    setupLinkCommand     `cmd:"" name:"setup-link" help:"Print a new link that creates the first organization, while none has an owner."`

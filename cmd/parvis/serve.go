@@ -26,6 +26,7 @@ import (
 	"parvis/internal/lifetime"
 	"parvis/internal/outbound"
 	"parvis/internal/secret"
+	"parvis/internal/trace"
 )
 
 type serveCommand struct{ servingFlags }
@@ -51,13 +52,21 @@ func (c *serveCommand) Run(p *program) error {
 		return fmt.Errorf("listening on %s: %w. Is another server running? Choose another address with --listen", plan.listen, err)
 	}
 	defer listener.Close() //nolint:errcheck // The server has closed it already, or was never started.
+	forOperations, err := plan.listenForOperations(p.ctx, log)
+	if err != nil {
+		return err
+	}
+	if forOperations != nil {
+		defer forOperations.Close() //nolint:errcheck // So has this one been.
+	}
 	s, err := open(p.ctx, plan, true, func(m db.Migration) {
 		log.Info("database migrated", "from", m.From, "to", m.To, "backup", m.Backup)
 	})
 	if err != nil {
 		return err
 	}
-	a, err := s.app(log, plan.printer(p.out))
+	tracer := plan.tracer(log)
+	a, err := s.app(log, plan.printer(p.out), tracer)
 	if err != nil {
 		return errors.Join(err, s.db.Close())
 	}
@@ -76,16 +85,16 @@ func (c *serveCommand) Run(p *program) error {
 	s.announce(log)
 	r := &reloader{read: read, now: loaded, level: level, passwords: a.Passwords, certificate: s.certificate(log), log: log}
 	go r.run(p.ctx, hangups)
-	return errors.Join(s.serve(p.ctx, a, listener, r.certificate, log), s.db.Close())
+	return errors.Join(s.serve(p.ctx, launch{a, listener, r.certificate, forOperations, tracer, log}), s.db.Close())
 }
 
 // app builds the program on an open installation. There is no other wiring.
-func (s *storage) app(log *slog.Logger, printer audit.Printer) (*app.App, error) {
+func (s *storage) app(log *slog.Logger, printer audit.Printer, tracer *trace.Tracer) (*app.App, error) {
 	p := s.plan
 	a, err := app.New(app.Settings{
 		DB: s.db, Keys: s.keys, Base: p.base, From: p.from, Operator: p.operator, SMTP: p.smtp, Links: p.links, Regions: p.regions, Pairs: p.pairs, Proxies: p.proxies,
 		Outbound: outbound.New(p.allow), Resolver: p.resolver,
-		Lifetimes: p.lifetimes, Passwords: credential.Options{Breached: p.breached}, Roots: p.rootsPath(), AuditDays: p.kept.audit, LetterDays: p.kept.letters, Log: log, Print: printer,
+		Lifetimes: p.lifetimes, Passwords: credential.Options{Breached: p.breached}, Roots: p.rootsPath(), AuditDays: p.kept.audit, LetterDays: p.kept.letters, Log: log, Print: printer, Trace: tracer,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("starting: %w", err)
@@ -95,42 +104,72 @@ func (s *storage) app(log *slog.Logger, printer audit.Printer) (*app.App, error)
 
 // quiet builds the program for a command that ends: it writes no log, and prints no events.
 func (s *storage) quiet() (*app.App, error) {
-	return s.app(slog.New(slog.DiscardHandler), audit.Printer{})
+	return s.app(slog.New(slog.DiscardHandler), audit.Printer{}, nil)
 }
 
 // settled is when a server has started: its first sweeps are done.
 const settled = 200 * time.Millisecond
 
-// serve answers requests and does the repeated work until ctx ends; the work goes on until the
-// last request is answered.
-func (s *storage) serve(ctx context.Context, a *app.App, listener net.Listener, cert *certificate, log *slog.Logger) error {
-	working, stop := context.WithCancel(context.WithoutCancel(ctx))
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	var sweeps sync.WaitGroup
+// launch is what a program needs that is about to serve.
+type launch struct {
+	app           *app.App
+	listener      net.Listener
+	certificate   *certificate // nil where a proxy does TLS
+	forOperations net.Listener // nil for none
+	tracer        *trace.Tracer
+	log           *slog.Logger
+}
+
+// serve answers requests and does the repeated work until ctx ends. Then it is not
+// ready any more, takes requests for a while yet if it was told to, finishes those that have begun and then
+// the work; traces of all that are sent last, and those who watch are answered until then.
+func (s *storage) serve(ctx context.Context, r launch) error {
+	a, log := r.app, r.log
+	ctx, die := context.WithCancelCause(ctx)
+	defer die(nil)
+	always := context.WithoutCancel(ctx)
+	taking, refuse := context.WithCancel(always)
+	defer refuse()
+	working, stop := context.WithCancel(always)
+	watching, end := context.WithCancel(always)
+	defer end()
+	h := s.operations(a, log)
+	context.AfterFunc(ctx, func() {
+		h.End()
+		if errors.Is(context.Cause(ctx), audit.ErrOlder) {
+			refuse() // nothing more is answered from a database that was put back
+			return
+		}
+		time.AfterFunc(s.plan.watched.drain, refuse)
+	})
+	var sweeps, watchers sync.WaitGroup
+	watchers.Go(func() { watch(watching, log, r.forOperations, h) })
+	watchers.Go(func() { r.tracer.Run(watching) })
 	sweeps.Go(func() { a.Run(working) })
-	sweeps.Go(func() { s.watch(working, a, log, end) })
+	sweeps.Go(func() { s.watch(working, a, log, die) })
 	mountIdentity(a.Site, s.keys)
 	// The start leaves more garbage than an idle server makes in minutes.
 	settling := time.AfterFunc(settled, debug.FreeOSMemory)
 	defer settling.Stop()
-	server := serving.Server{Listener: listener, Handler: a.Site, Proxies: s.plan.proxies, Client: func(r *http.Request) string {
+	server := serving.Server{Listener: r.listener, Handler: a.Site, Proxies: s.plan.proxies, Client: func(r *http.Request) string {
 		at, _ := a.Site.Source(r)
 		return at
 	}}
-	if cert != nil {
-		server.TLS = cert.tlsConfig()
+	if r.certificate != nil {
+		server.TLS = r.certificate.tlsConfig()
 	}
 	// systemd holds back what is ordered after this unit until it is told (sd_notify(3)). Without systemd
 	// nobody listens, and an error means no more than that.
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	defer context.AfterFunc(ctx, func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) })()
-	err := serving.Run(ctx, log, server)
+	err := serving.Run(taking, log, server)
 	if why := context.Cause(ctx); errors.Is(why, audit.ErrOlder) {
 		err = errors.Join(why, err)
 	}
 	stop()
 	sweeps.Wait()
+	end()
+	watchers.Wait()
 	log.Info("ended")
 	return err
 }

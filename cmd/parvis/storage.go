@@ -219,17 +219,7 @@ func (s *storage) knownKeys(ctx context.Context) (string, error) {
 	if err != nil || empty {
 		return "", err
 	}
-	var known string
-	err = s.db.Update(ctx, func(tx *db.Tx) (err error) {
-		if known, err = tx.Note(ctx, keysNote, ""); err != nil {
-			return err
-		}
-		return errOnlyLooked
-	})
-	if errors.Is(err, errOnlyLooked) {
-		err = nil
-	}
-	return known, err
+	return s.db.Noted(ctx, keysNote)
 }
 
 // rings lists the rings of keys by name.

@@ -3,16 +3,11 @@
 package app
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
-	"runtime/debug"
 	"slices"
-	"sync"
 	"time"
 
 	"parvis/internal/access"
@@ -31,6 +26,7 @@ import (
 	"parvis/internal/lifetime"
 	"parvis/internal/limit"
 	"parvis/internal/mail"
+	"parvis/internal/measure"
 	"parvis/internal/once"
 	"parvis/internal/op"
 	"parvis/internal/op/ask"
@@ -42,6 +38,7 @@ import (
 	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
+	"parvis/internal/trace"
 	"parvis/internal/web"
 	"parvis/internal/webhook"
 )
@@ -71,6 +68,7 @@ type Settings struct {
 	Roots     string // file for the roots of the audit log that this node knows; empty for memory alone
 	Log       *slog.Logger
 	Print     audit.Printer
+	Trace     *trace.Tracer // nil where nothing is traced
 
 	AuditDays  int // for which an organization may have its events kept at most
 	LetterDays int // for which letters are kept once they have ended
@@ -91,10 +89,12 @@ type App struct {
 	Webhooks    *webhook.Sender
 	Regions     *region.Service
 
-	db     *db.DB
-	log    *slog.Logger
-	node   string
-	sweeps []sweep
+	db       *db.DB
+	log      *slog.Logger
+	node     string
+	sweeps   []*sweep
+	trace    *trace.Tracer
+	families []measure.Family
 }
 
 var templates = page.Templates(api.Templates, ask.Templates, federation.Templates, web.Templates, console.Templates)
@@ -131,6 +131,7 @@ func New(s Settings) (*App, error) {
 	if s.Webhooks == nil {
 		s.Webhooks = outbound.New(nil)
 	}
+	calls := new(measure.By[measure.Timer])
 	domains := &domain.Prover{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
 	sources := &provisioning.Service{DB: s.DB, Invitations: invitations, Emails: emails, Outbox: outbox, Base: base, ComesIn: federation.ComesIn}
 	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes, Invites: invitations, Invited: sources.Invites}
@@ -139,18 +140,18 @@ func New(s Settings) (*App, error) {
 		Invites: invitations, Emails: emails, Resets: resets, Outbox: outbox, Base: base, Log: s.Log, Lifetimes: s.Lifetimes,
 	}, s.Keys)
 	hub := federation.NewHub(federation.Parts{
-		DB: s.DB, SignIn: signIn, Sessions: door, Limits: signIn.Limits, Outbox: outbox, Outbound: s.Outbound, Base: base, Log: s.Log,
+		DB: s.DB, SignIn: signIn, Sessions: door, Limits: signIn.Limits, Outbox: outbox, Outbound: s.Outbound.For("provider", calls), Base: base, Log: s.Log,
 	}, s.Keys)
 	provider := op.NewProvider(op.Parts{
 		DB: s.DB, SignIn: signIn, Sessions: door, Limits: limits, Base: base, Log: s.Log, Lifetimes: s.Lifetimes,
-		Reach: application.Reach{DB: s.DB, Outbound: s.Outbound, Limits: limits},
+		Reach: application.Reach{DB: s.DB, Outbound: s.Outbound.For("application", calls), Limits: limits},
 	}, s.Keys)
 	logs := audit.NewLogs(audit.Settings{Sealing: s.Keys.Sealing, Host: s.Base.Host, File: s.Roots, Days: s.AuditDays, Since: s.DB.Restored, Log: s.Log, Alarm: s.alarm(outbox), Print: s.Print})
 	webhooks := webhook.NewSender(webhook.Parts{
-		DB: s.DB, Outbox: outbox, Limits: limits, Logs: logs, Base: base, Log: s.Log, Outbound: s.Outbound, Strict: s.Webhooks,
+		DB: s.DB, Outbox: outbox, Limits: limits, Logs: logs, Base: base, Log: s.Log, Outbound: s.Outbound.For("webhook", calls), Strict: s.Webhooks.For("webhook", calls),
 	}, s.Keys)
 	site, err := page.New(page.Settings{
-		Edge:     edge.New(edge.Settings{DB: s.DB, Base: s.Base, Proxies: s.Proxies, Log: s.Log}),
+		Edge:     edge.New(edge.Settings{DB: s.DB, Base: s.Base, Proxies: s.Proxies, Log: s.Log, Trace: s.Trace}),
 		Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn, Audit: logs}, Catalogue: catalogue,
 		Links: s.Links, Regions: s.Regions, NoReply: s.From, Places: secret.NewBox(s.Keys.Sealing, "places in lists"), Warnings: s.warnings(),
 	}, templates)
@@ -159,7 +160,7 @@ func New(s Settings) (*App, error) {
 	}
 	hub.Mount(site)
 	provider.Mount(site.Edge, catalogue)
-	regions := s.others(site.Edge)
+	regions := s.others(site.Edge, calls)
 	web.Mount(site, hub, ask.Mount(site, provider, hub.SignOut), regions)
 	console.Mount(site, console.Parts{Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources, Webhooks: webhooks, Regions: regions})
 	api.Mount(site, api.Parts{DB: s.DB, Administration: site.Administration, Domains: domains, Hub: hub, Sources: sources, Provider: provider, Webhooks: webhooks, Regions: regions, Base: base, Catalogue: catalogue}, s.Keys)
@@ -167,50 +168,51 @@ func New(s Settings) (*App, error) {
 	a := &App{
 		Site: site, Invitations: invitations, Domains: domains, Resets: resets, Hub: hub, Provider: provider, Sources: sources, Outbox: outbox, Passwords: passwords,
 		Audit: logs, Webhooks: webhooks, Regions: regions,
-		db: s.DB, log: s.Log, node: secret.NewID("node"),
+		db: s.DB, log: s.Log, node: secret.NewID("node"), trace: s.Trace,
 	}
-	a.sweeps = []sweep{
-		{"resets", time.Second, resets.Sweep},
-		{"letters", time.Second, outbox.Sweep},
-		{"audit log", time.Second, a.Audit.Sweep},
-		{"webhooks", time.Second, webhooks.Sweep},
-		{"webhooks kept", time.Hour, webhook.SweepKept},
-		{"audit checkpoints", time.Hour, a.Audit.SweepCheckpoints},
-		{"checkpoints recorded", time.Hour, webhooks.SweepCheckpoints},
-		{"void sessions", time.Second, door.SweepVoid},
-		{"applications told", time.Second, provider.Sweep},
-		{"keys", time.Hour, provider.Keys.Sweep},
-		{"grants", 10 * time.Minute, provider.SweepGrants},
-		{"tiles", time.Minute, provider.Reach.Sweep},
-		{"sessions", time.Minute, door.Sweep},
-		{"browsers", time.Hour, door.SweepBrowsers},
-		{"active people", time.Minute, session.SweepActive},
-		{"directory", time.Hour, directory.Sweep},
-		{"setup links", time.Hour, federation.SweepSetupLinks},
-		{"domains", time.Hour, domains.Sweep},
-		{"API access", 10 * time.Second, access.Sweeper{Outbox: outbox, Base: base}.Sweep},
-		{"attempts", 5 * time.Minute, signIn.Sweep},
-		{"federation", 5 * time.Minute, hub.Sweep},
-		{"single sign-on only", time.Minute, hub.SweepOnly},
-		{"metadata", 10 * time.Minute, hub.SweepRenewals},
-		{"certificates", time.Hour, hub.SweepCertificates},
-		{"password costs", time.Hour, credential.SweepCosts},
-		{"ceremonies", 5 * time.Minute, credential.SweepOnce},
-		{"limits", 5 * time.Minute, limit.Sweep},
-		{"sources", time.Hour, sources.Sweep},
-		{"answers", time.Hour, once.Sweep},
-		{"counts by day", time.Hour, audit.SweepDays},
-		{"audit erasure", time.Hour, audit.SweepErased},
-		{"audit retention", time.Hour, logs.SweepKept},
-		{"letters retention", time.Hour, outbox.SweepKept},
-		{"changes", time.Minute, db.SweepChanges},
-		{"names in other regions", time.Minute, regions.Sweep},
+	a.sweeps = []*sweep{
+		newSweep("resets", time.Second, resets.Sweep),
+		newSweep("letters", time.Second, outbox.Sweep),
+		newSweep("audit log", time.Second, a.Audit.Sweep),
+		newSweep("webhooks", time.Second, webhooks.Sweep),
+		newSweep("webhooks kept", time.Hour, webhook.SweepKept),
+		newSweep("audit checkpoints", time.Hour, a.Audit.SweepCheckpoints),
+		newSweep("checkpoints recorded", time.Hour, webhooks.SweepCheckpoints),
+		newSweep("void sessions", time.Second, door.SweepVoid),
+		newSweep("applications told", time.Second, provider.Sweep),
+		newSweep("keys", time.Hour, provider.Keys.Sweep),
+		newSweep("grants", 10*time.Minute, provider.SweepGrants),
+		newSweep("tiles", time.Minute, provider.Reach.Sweep),
+		newSweep("sessions", time.Minute, door.Sweep),
+		newSweep("browsers", time.Hour, door.SweepBrowsers),
+		newSweep("active people", time.Minute, session.SweepActive),
+		newSweep("directory", time.Hour, directory.Sweep),
+		newSweep("setup links", time.Hour, federation.SweepSetupLinks),
+		newSweep("domains", time.Hour, domains.Sweep),
+		newSweep("API access", 10*time.Second, access.Sweeper{Outbox: outbox, Base: base}.Sweep),
+		newSweep("attempts", 5*time.Minute, signIn.Sweep),
+		newSweep("federation", 5*time.Minute, hub.Sweep),
+		newSweep("single sign-on only", time.Minute, hub.SweepOnly),
+		newSweep("metadata", 10*time.Minute, hub.SweepRenewals),
+		newSweep("certificates", time.Hour, hub.SweepCertificates),
+		newSweep("password costs", time.Hour, credential.SweepCosts),
+		newSweep("ceremonies", 5*time.Minute, credential.SweepOnce),
+		newSweep("limits", 5*time.Minute, limit.Sweep),
+		newSweep("sources", time.Hour, sources.Sweep),
+		newSweep("answers", time.Hour, once.Sweep),
+		newSweep("counts by day", time.Hour, audit.SweepDays),
+		newSweep("audit erasure", time.Hour, audit.SweepErased),
+		newSweep("audit retention", time.Hour, logs.SweepKept),
+		newSweep("letters retention", time.Hour, outbox.SweepKept),
+		newSweep("changes", time.Minute, db.SweepChanges),
+		newSweep("names in other regions", time.Minute, regions.Sweep),
 	}
+	a.families = a.measures(measured{calls, passwords.Queue(), limits})
 	return a, nil
 }
 
 // others makes the service that asks, and answers, the other regions with which a key is shared.
-func (s Settings) others(e *edge.Edge) *region.Service {
+func (s Settings) others(e *edge.Edge, calls *measure.By[measure.Timer]) *region.Service {
 	var peers []region.Peer
 	for _, r := range s.Regions.All {
 		if key, shared := s.Pairs[r.ID]; shared && r.ID != s.Regions.Here {
@@ -218,7 +220,7 @@ func (s Settings) others(e *edge.Edge) *region.Service {
 		}
 	}
 	regions := region.New(region.Settings{
-		DB: s.DB, Here: s.Regions.Here, Peers: peers, Outbound: s.Outbound, Patience: s.Patience, Log: s.Log, Domains: federation.EachLed,
+		DB: s.DB, Here: s.Regions.Here, Peers: peers, Outbound: s.Outbound.For("region", calls), Patience: s.Patience, Log: s.Log, Domains: federation.EachLed,
 	})
 	regions.Mount(e)
 	return regions
@@ -243,83 +245,6 @@ func (s Settings) warnings() []string {
 	}
 	if s.Lifetimes != (lifetime.Overrides{}) {
 		all = append(all, "console.warning.lifetimes")
-	}
-	return all
-}
-
-// sweep is work that is repeated: a plain function of the package that owns the rows.
-type sweep struct {
-	name  string
-	every time.Duration
-	run   func(context.Context, *db.DB) error
-}
-
-// leaseLasts is how long a node that died keeps the others from its sweeps.
-const leaseLasts = 30 * time.Second
-
-// firstSweep is how long a server that starts answers people before it does what is done less often
-// than each second. Letters wait for it no longer than after any other restart.
-const firstSweep = time.Second
-
-// Run sweeps until ctx ends; one node at a time does each sweep.
-func (a *App) Run(ctx context.Context) {
-	var wg sync.WaitGroup
-	wg.Go(func() { a.Regions.Run(ctx) })
-	for _, s := range a.sweeps {
-		wg.Go(func() {
-			first := firstSweep
-			if s.every <= firstSweep {
-				first = time.Millisecond
-			}
-			tick := time.NewTicker(first)
-			defer tick.Stop()
-			for begins := true; ; begins = false {
-				select {
-				case <-ctx.Done():
-					a.endLease(context.WithoutCancel(ctx), s)
-					return
-				case <-tick.C:
-				}
-				if begins {
-					tick.Reset(s.every)
-				}
-				a.sweepOnce(ctx, s)
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// sweepOnce runs a sweep if it is this node's turn. A sweep that panics is logged, and runs
-// again when its time comes: other sweeps and requests go on.
-func (a *App) sweepOnce(ctx context.Context, s sweep) {
-	defer func() {
-		if p := recover(); p != nil {
-			a.log.ErrorContext(ctx, "sweep panicked", "sweep", s.name, "reference", secret.NewID("swp")[:14], "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		}
-	}()
-	mine, err := a.db.Lease(ctx, s.name, a.node, max(leaseLasts, 2*s.every))
-	if err == nil && mine {
-		err = s.run(ctx, a.db)
-	}
-	if err != nil && !errors.Is(err, context.Canceled) {
-		a.log.ErrorContext(ctx, "sweep failed", "sweep", s.name, "error", err.Error())
-	}
-}
-
-func (a *App) endLease(ctx context.Context, s sweep) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	if err := a.db.EndLease(ctx, s.name, a.node); err != nil {
-		a.log.WarnContext(ctx, "lease not given back", "sweep", s.name, "error", err.Error())
-	}
-}
-
-// Sweep runs every sweep once, for tests and for commands that end.
-func (a *App) Sweep(ctx context.Context) error {
-	var all error
-	for _, s := range a.sweeps {
-		all = errors.Join(all, s.run(ctx, a.db))
 	}
 	return all
 }

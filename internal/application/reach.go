@@ -15,6 +15,7 @@ import (
 	"parvis/internal/fault"
 	"parvis/internal/limit"
 	"parvis/internal/outbound"
+	"parvis/internal/safely"
 )
 
 // Reach calls applications: at the addresses of their tiles, to see whether they answer, and
@@ -49,7 +50,7 @@ func (h Reach) Sweep(ctx context.Context, d *db.DB) error {
 		places <- struct{}{}
 		looking.Go(func() {
 			defer func() { <-places }()
-			failed <- h.look(ctx, d, c)
+			failed <- safely.Do(func() error { return h.look(ctx, d, c) })
 		})
 	}
 	looking.Wait()

@@ -94,16 +94,21 @@ type kind struct {
 	about  string
 }
 
-// count adds events that are being sealed to the counts. It runs in the transaction that seals
-// them, so each event is counted exactly once.
-func count(ctx context.Context, tx *db.Tx, events []leaf) error {
-	counts := map[kind]int{}
+// counts counts events by their kinds.
+func counts(events []leaf) map[kind]int {
+	all := map[kind]int{}
 	for i := range events {
 		e := &events[i]
 		if about, counted := e.about(); counted {
-			counts[kind{e.Org, db.Day(e.At), e.Action, e.Result, about}]++
+			all[kind{e.Org, db.Day(e.At), e.Action, e.Result, about}]++
 		}
 	}
+	return all
+}
+
+// count adds events that are being sealed to the counts. It runs in the transaction that seals
+// them, so each event is counted exactly once.
+func count(ctx context.Context, tx *db.Tx, counts map[kind]int) error {
 	var all [][]any
 	for k, n := range counts {
 		all = append(all, []any{k.org, db.Time(k.day), string(k.action), string(k.result), k.about, n})

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"parvis/internal/db"
+	"parvis/internal/measure"
 	"parvis/internal/secret"
 )
 
@@ -35,6 +36,11 @@ type Logs struct {
 	stopped map[string]bool
 	alarm   func(ctx context.Context, org string) error
 	printer Printer
+
+	// SignIns are those whose events this process sealed, by their way and result.
+	SignIns measure.By[measure.Counter]
+	// Altered are the logs that this process stopped.
+	Altered measure.Counter
 }
 
 // Settings are what Logs are made from.
@@ -110,26 +116,35 @@ func (l *Logs) sealPart(ctx context.Context, d *db.DB) (n int, err error) {
 		return 0, err
 	}
 	for {
-		var sealed, broken []tree
+		var s sealing
 		var events []Stored
-		var why error
 		err := d.Update(ctx, func(tx *db.Tx) (err error) {
-			if sealed, broken, why, err = l.seal(ctx, tx); err == nil {
-				events, err = l.printer.read(ctx, tx, sealed)
+			if s, err = l.seal(ctx, tx); err == nil {
+				events, err = l.printer.read(ctx, tx, s.grown)
 			}
 			return err
 		})
 		if err != nil {
 			return 0, err
 		}
-		if len(broken) == 0 {
-			for _, t := range sealed {
+		if len(s.broken) == 0 {
+			l.measure(s.counted)
+			for _, t := range s.grown {
 				n += int(t.size - t.before)
 			}
-			return n, errors.Join(l.known.keep(sealed), l.printer.show(events))
+			return n, errors.Join(l.known.keep(s.grown), l.printer.show(events))
 		}
-		for _, t := range broken {
-			l.stop(ctx, t.org, why)
+		for _, t := range s.broken {
+			l.stop(ctx, t.org, s.why)
+		}
+	}
+}
+
+// measure adds sign-ins to those that this process sealed: each is sealed exactly once.
+func (l *Logs) measure(counted map[kind]int) {
+	for k, n := range counted {
+		if k.action == SignedIn || k.action == SignInRefused {
+			l.SignIns.Of(measure.Labels{k.about, string(k.result)}).Add(n)
 		}
 	}
 }
@@ -156,6 +171,7 @@ func (p Printer) show(events []Stored) error {
 // stop seals nothing more in a log, and raises the alarm.
 func (l *Logs) stop(ctx context.Context, org string, why error) {
 	if !l.stopped[org] {
+		l.Altered.Inc()
 		l.log.ErrorContext(ctx, "the audit log was altered, and is stopped", "organization", org, "error", why.Error())
 		if l.alarm != nil {
 			if err := l.alarm(ctx, org); err != nil {
@@ -174,16 +190,24 @@ func (l *Logs) stillStopped() error {
 	return fmt.Errorf("%w: stopped for %s", ErrAltered, strings.Join(slices.Sorted(maps.Keys(l.stopped)), ", "))
 }
 
+// sealing is what came of sealing once.
+type sealing struct {
+	grown   []tree
+	counted map[kind]int // its events, as they are counted by day
+	broken  []tree       // that are not what this node knows, and why
+	why     error
+}
+
 // seal gives the oldest events that have none their places, and writes what grew. If a tree is not
 // the one that this node knows, nothing is written, and broken has it.
-func (l *Logs) seal(ctx context.Context, tx *db.Tx) (sealed, broken []tree, why, err error) {
+func (l *Logs) seal(ctx context.Context, tx *db.Tx) (s sealing, err error) {
 	trees, broken, why, err := l.trees(ctx, tx)
 	if err != nil || len(broken) > 0 {
-		return nil, broken, why, err
+		return sealing{broken: broken, why: why}, err
 	}
 	events, err := l.number(ctx, tx)
 	if err != nil {
-		return nil, nil, nil, err
+		return sealing{}, err
 	}
 	grown := map[tileAt][]tlog.Hash{}
 	for i := range events {
@@ -194,7 +218,7 @@ func (l *Logs) seal(ctx context.Context, tx *db.Tx) (sealed, broken []tree, why,
 			trees[e.Org] = t
 		}
 		if e.number != t.size || e.ByHash == "" {
-			return nil, nil, nil, fmt.Errorf("event %s of %q got place %d of %d, or has no hashes yet", e.ID, e.Org, e.number, t.size)
+			return sealing{}, fmt.Errorf("event %s of %q got place %d of %d, or has no hashes yet", e.ID, e.Org, e.number, t.size)
 		}
 		t.add(e.hash(), func(level int, n int64, h tlog.Hash) {
 			at := tileAt{e.Org, level, n >> tileHeight}
@@ -202,9 +226,10 @@ func (l *Logs) seal(ctx context.Context, tx *db.Tx) (sealed, broken []tree, why,
 		})
 	}
 	for _, t := range trees {
-		sealed = append(sealed, *t)
+		s.grown = append(s.grown, *t)
 	}
-	return sealed, nil, nil, errors.Join(write(ctx, tx, sealed, grown), count(ctx, tx, events))
+	s.counted = counts(events)
+	return s, errors.Join(write(ctx, tx, s.grown, grown), count(ctx, tx, s.counted))
 }
 
 // trees reads the trees in which something is to be sealed, and compares them with what this node
@@ -309,4 +334,11 @@ func write(ctx context.Context, tx *db.Tx, trees []tree, grown map[tileAt][]tlog
 			` on conflict (org_id) do update set size = excluded.size, root = excluded.root, edge = excluded.edge`),
 		tx.Insert(ctx, `insert into audit_tiles (org_id, level, n, hashes) values `, tiles,
 			` on conflict (org_id, level, n) do update set hashes = audit_tiles.hashes || excluded.hashes`))
+}
+
+// Unsealed returns how many events have no place in a tree yet, and when the oldest was recorded; the
+// zero time if there is none.
+func Unsealed(ctx context.Context, r db.Reader) (n int, oldest time.Time, err error) {
+	_, err = r.One(ctx, db.Into(&n, (*db.Time)(&oldest)), `select count(*), min(at) from audit_events where leaf is null`)
+	return n, oldest, err
 }

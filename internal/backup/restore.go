@@ -206,7 +206,7 @@ func (l *loading) line(ctx context.Context, line []byte) error {
 		return fmt.Errorf("%w: there is no table %q", ErrDamaged, said.Name)
 	}
 	var err error
-	l.into, err = l.tx.Insert(l.tables[i], said.Columns)
+	l.into, err = l.tx.PutBack(l.tables[i], said.Columns)
 	return err
 }
 

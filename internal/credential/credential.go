@@ -19,6 +19,7 @@ import (
 
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/measure"
 	"parvis/internal/secret"
 )
 
@@ -81,4 +82,16 @@ func NewStore(pepper secret.Ring, o Options) (*Store, error) {
 		}
 	}
 	return s, nil
+}
+
+// Queue is how the computing of hashes goes.
+type Queue struct {
+	Waiting        func() int // callers
+	Waited, Worked *measure.Timer
+	Refused        *measure.Counter // callers for whom there was no place to wait
+}
+
+// Queue lets somebody watch the queue.
+func (s *Store) Queue() Queue {
+	return Queue{s.queue.waiting, &s.queue.waited, &s.queue.worked, &s.queue.busy}
 }

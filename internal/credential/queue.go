@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"sync"
+
+	"parvis/internal/measure"
 )
 
 // Source says for whom a hash is computed, for the fair queue: a browser that is known to
@@ -27,6 +29,9 @@ type queue struct {
 	lines  map[Source][]chan error
 	order  map[bool][]Source // the sources with a line, known or not; the next turn is the first one's
 	known  bool              // the last turn was a known source's
+
+	waited, worked measure.Timer
+	busy           measure.Counter
 }
 
 func newQueue(parallel, waiting int) *queue {
@@ -36,13 +41,16 @@ func newQueue(parallel, waiting int) *queue {
 // do runs work when it is source's turn. It returns ErrBusy if there is no place to wait, and
 // the context's error if that ends first; work did not run then.
 func (q *queue) do(ctx context.Context, source Source, work func()) error {
+	watch := measure.Start()
 	called, err := q.join(source)
 	if err != nil {
+		q.busy.Inc()
 		return err
 	}
 	select {
 	case err := <-called:
 		if err != nil {
+			q.busy.Inc()
 			return err
 		}
 	case <-ctx.Done():
@@ -54,8 +62,21 @@ func (q *queue) do(ctx context.Context, source Source, work func()) error {
 		return ctx.Err()
 	}
 	defer q.leave()
+	q.waited.Observe(watch.Took())
+	watch = measure.Start()
 	work()
+	q.worked.Observe(watch.Took())
 	return nil
+}
+
+// waiting returns how many callers wait.
+func (q *queue) waiting() (n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, line := range q.lines {
+		n += len(line)
+	}
+	return n
 }
 
 // join returns a channel that yields nil when the turn comes, and ErrBusy when

@@ -73,6 +73,31 @@ func (a applied) serves(older, newer int64) bool {
 	return a.Version == newer && a.Serves > 0 && a.Serves <= older
 }
 
+// Fits returns an error unless the schema is one that this program works on: somebody may have put an
+// older database in its place, or migrated it further.
+func (d *DB) Fits(ctx context.Context) error {
+	files, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	if err != nil {
+		return err
+	}
+	var own int64
+	if _, err := fmt.Sscanf(files[len(files)-1], "migrations/%d_", &own); err != nil {
+		return err
+	}
+	version, err := d.version(ctx)
+	if err != nil || version == own {
+		return err
+	}
+	if version < own {
+		return fmt.Errorf("the database is at version %d, this program needs %d", version, own)
+	}
+	kept, err := d.applied(ctx)
+	if err == nil && !kept.serves(own, version) {
+		err = ErrNewer
+	}
+	return err
+}
+
 // shipped is what this program would have applied.
 func shipped(version int64) (applied, error) {
 	own := applied{Hashes: map[string]string{}, Serves: servesFrom, Version: version}

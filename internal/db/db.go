@@ -36,6 +36,8 @@ type DB struct {
 	// Sent, if it is set, is told each statement before it goes to the database, with its values, and
 	// the words begin, commit and rollback, for tests that count what a request costs.
 	Sent func(text string, args []any)
+	// Measures are of this process.
+	Measures *Measures
 
 	memory  *memory
 	hearing *hearing
@@ -116,19 +118,20 @@ func Value[T any](v *T) []any { return []any{v} }
 // One implements Reader for a single statement outside a transaction.
 func (d *DB) One(ctx context.Context, into []any, query string, args ...any) (bool, error) {
 	d.sends(query, args)
+	s := d.statement(ctx, query)
 	if d.dialect != sqliteDialect {
 		ctx, end := d.ending(ctx)
 		defer end()
-		ok, err := found(query, d.read.QueryRowContext(ctx, query, args...).Scan(into...))
+		ok, err := s.found(d.read.QueryRowContext(ctx, query, args...).Scan(into...))
 		return ok, d.silent(ctx, err)
 	}
 	stmt, err := d.read.prepare(ctx, query)
 	if err != nil {
-		return false, err
+		return s.found(err)
 	}
 	// For a context that can end, the driver starts a goroutine that watches it, which
 	// costs more than a look-up by key.
-	return found(query, stmt.QueryRowContext(context.WithoutCancel(ctx), args...).Scan(into...))
+	return s.found(stmt.QueryRowContext(context.WithoutCancel(ctx), args...).Scan(into...))
 }
 
 // Rows implements Reader for a single statement outside a transaction.
@@ -177,18 +180,19 @@ func (p *pool) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 
 func (d *DB) rows(ctx context.Context, p *pool, each func(scan func(...any) error) error, query string, args []any) error {
 	d.sends(query, args)
+	s := d.statement(ctx, query)
 	if d.dialect != sqliteDialect {
 		ctx, end := d.ending(ctx)
 		defer end()
 		rows, err := p.QueryContext(ctx, query, args...)
-		return d.silent(ctx, eachRow(query, rows, err, each))
+		return d.silent(ctx, s.rows(rows, err, each))
 	}
 	stmt, err := p.prepare(ctx, query)
 	if err != nil {
-		return err
+		return s.rows(nil, err, each)
 	}
 	rows, err := stmt.QueryContext(ctx, args...)
-	return eachRow(query, rows, err, each)
+	return s.rows(rows, err, each)
 }
 
 func found(query string, err error) (bool, error) {
@@ -196,20 +200,6 @@ func found(query string, err error) (bool, error) {
 		return false, nil
 	}
 	return err == nil, failed(query, err)
-}
-
-func eachRow(query string, rows *sql.Rows, err error, each func(scan func(...any) error) error) error {
-	if err != nil {
-		return failed(query, err)
-	}
-	defer rows.Close()
-	scan := func(into ...any) error { return failed(query, rows.Scan(into...)) }
-	for rows.Next() {
-		if err := each(scan); err != nil {
-			return err
-		}
-	}
-	return failed(query, rows.Err())
 }
 
 // subject is the verb and the table of a statement.

@@ -196,7 +196,7 @@ func (t *Tx) Copy(ctx context.Context, table Table, each func(line []byte) error
 
 func quoted(columns []string) string { return `"` + strings.Join(columns, `", "`) + `"` }
 
-// perInsert is how many rows an Insert has at most; PostgreSQL takes 65,535 values.
+// perInsert is how many rows an Insertion sends at once at most; PostgreSQL takes 65,535 values.
 const perInsert = 200
 
 // errNotARow is returned for a line that Copy did not write for this table.
@@ -211,8 +211,8 @@ type Insertion struct {
 	rows   int
 }
 
-// Insert begins to put rows into a table. columns are those of the copy, in its order.
-func (t *Tx) Insert(table Table, columns []string) (*Insertion, error) {
+// PutBack begins to put rows into a table. columns are those of the copy, in its order.
+func (t *Tx) PutBack(table Table, columns []string) (*Insertion, error) {
 	i := &Insertion{tx: t, table: Table{Name: table.Name, Columns: columns}}
 	for _, c := range columns {
 		at := slices.Index(table.Columns, c)

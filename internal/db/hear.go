@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"parvis/internal/safely"
 )
 
 // hearing is what this process knows of the changes that other processes made.
@@ -53,7 +55,7 @@ func (d *DB) hears(now time.Time) bool {
 			defer h.asking.Store(false)
 			// If the database does not answer, nothing is believed from a second on, and the
 			// requests that read say why.
-			_ = d.Hear(h.until)
+			_ = safely.Do(func() error { return d.Hear(h.until) })
 		})
 	}
 	return old <= believed && !h.others.Load()

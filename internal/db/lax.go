@@ -38,7 +38,9 @@ func (d *DB) exec(ctx context.Context, p *pool, each func(scan func(...any) erro
 
 // within runs fn in a transaction, whatever fn does: one that panics leaves no transaction open.
 func (d *DB) within(ctx context.Context, p *pool, opts *sql.TxOptions, fn func(*sql.Tx) error) error {
+	s := d.statement(ctx, "begin")
 	tx, end, err := d.begin(ctx, p, opts)
+	s.end(lost(err))
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", lost(err))
 	}
@@ -50,8 +52,11 @@ func (d *DB) within(ctx context.Context, p *pool, opts *sql.TxOptions, fn func(*
 		return err
 	}
 	d.sends("commit", nil)
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("committing: %w", lost(err))
+	s = d.statement(ctx, "commit")
+	err = lost(tx.Commit())
+	s.end(err)
+	if err != nil {
+		return fmt.Errorf("committing: %w", err)
 	}
 	return nil
 }

@@ -187,6 +187,12 @@ func (d *DB) EndLease(ctx context.Context, name, holder string) error {
 		`delete from leases where name = $1 and holder = $2`, name, holder)
 }
 
+// Noted returns what Note stored under a name; nothing if there is none.
+func (d *DB) Noted(ctx context.Context, name string) (value string, err error) {
+	_, err = d.One(ctx, Into(&value), `select value from installation where name = $1`, name)
+	return value, err
+}
+
 // Note stores a value for the whole installation, once. If two callers use the same name,
 // the value of the first is kept and returned to both.
 func (t *Tx) Note(ctx context.Context, name, value string) (string, error) {

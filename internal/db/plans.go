@@ -23,8 +23,9 @@ func (d *DB) Plans(ctx context.Context) (map[string][]string, error) {
 				n, err := strconv.Atoi(m[1])
 				most, all = max(most, n), errors.Join(all, err)
 			}
+			explained := d.statement(ctx, query)
 			rows, err := d.read.QueryContext(ctx, "explain query plan "+query, make([]any, most)...)
-			all = errors.Join(all, eachRow(query, rows, err, func(scan func(...any) error) error {
+			all = errors.Join(all, explained.rows(rows, err, func(scan func(...any) error) error {
 				var id, parent, unused sql.RawBytes
 				var step string
 				err := scan(&id, &parent, &unused, &step)

@@ -41,6 +41,7 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 	t.db.sends(query, args)
 	var res sql.Result
 	var err error
+	s := t.db.statement(ctx, query)
 	if stmt := t.prepared(query); stmt != nil {
 		ctx = context.WithoutCancel(ctx)
 		res, err = t.tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
@@ -49,6 +50,7 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 		defer end()
 		res, err = t.tx.ExecContext(ctx, query, args...)
 	}
+	s.end(err)
 	if err != nil {
 		return 0, failed(query, err)
 	}
@@ -91,13 +93,14 @@ func (t *Tx) One(ctx context.Context, into []any, query string, args ...any) (bo
 
 func (t *Tx) one(ctx context.Context, into []any, query string, args []any) (bool, error) {
 	t.db.sends(query, args)
+	s := t.db.statement(ctx, query)
 	if stmt := t.prepared(query); stmt != nil {
 		ctx = context.WithoutCancel(ctx)
-		return found(query, t.tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...).Scan(into...))
+		return s.found(t.tx.StmtContext(ctx, stmt).QueryRowContext(ctx, args...).Scan(into...))
 	}
 	ctx, end := t.ending(ctx)
 	defer end()
-	return found(query, t.tx.QueryRowContext(ctx, query, args...).Scan(into...))
+	return s.found(t.tx.QueryRowContext(ctx, query, args...).Scan(into...))
 }
 
 // Rows implements Reader.
@@ -110,14 +113,15 @@ func (t *Tx) Rows(ctx context.Context, each func(scan func(...any) error) error,
 
 func (t *Tx) rows(ctx context.Context, each func(scan func(...any) error) error, query string, args []any) error {
 	t.db.sends(query, args)
+	s := t.db.statement(ctx, query)
 	if stmt := t.prepared(query); stmt != nil {
 		rows, err := t.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
-		return eachRow(query, rows, err, each)
+		return s.rows(rows, err, each)
 	}
 	ctx, end := t.ending(ctx)
 	defer end()
 	rows, err := t.tx.QueryContext(ctx, query, args...)
-	return eachRow(query, rows, err, each)
+	return s.rows(rows, err, each)
 }
 
 // prepared returns the prepared statement for a text. If there is none yet, it returns nil
@@ -190,6 +194,7 @@ func (d *DB) update(ctx context.Context, p *pool, fn func(*Tx) error) error {
 			return err
 		}
 		if time.Now().After(until) {
+			d.Measures.GivenUp.Inc()
 			return fmt.Errorf("gave up after %s: %w", patience, err)
 		}
 		select {
@@ -197,6 +202,7 @@ func (d *DB) update(ctx context.Context, p *pool, fn func(*Tx) error) error {
 			return ctx.Err()
 		case <-time.After(rand.N(wait)):
 		}
+		d.Measures.Repeated.Inc()
 	}
 }
 

@@ -102,6 +102,7 @@ func (d *database) open(ctx context.Context, server string) (*db.DB, error) {
 		}
 	}
 	own := *d.kept
+	own.Measures = &db.Measures{}
 	return &own, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/limit"
 	"parvis/internal/mail"
+	"parvis/internal/safely"
 )
 
 // Resolver looks up TXT records, as *net.Resolver does.
@@ -236,13 +237,13 @@ func (p *Prover) Sweep(ctx context.Context, d *db.DB) error {
 		if err != nil || len(due) == 0 {
 			return err
 		}
-		answers := make([]answer, len(due))
+		answers, errs := make([]answer, len(due)), make([]error, len(due))
 		var wg sync.WaitGroup
 		for i := range due {
-			wg.Go(func() { answers[i] = p.ask(ctx, due[i]) })
+			wg.Go(func() { errs[i] = safely.Do(func() error { answers[i] = p.ask(ctx, due[i]); return nil }) })
 		}
 		wg.Wait()
-		if err := ctx.Err(); err != nil {
+		if err := errors.Join(append(errs, ctx.Err())...); err != nil {
 			return err
 		}
 		for i, a := range answers {

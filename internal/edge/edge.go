@@ -19,7 +19,9 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/fault"
+	"parvis/internal/measure"
 	"parvis/internal/secret"
+	"parvis/internal/trace"
 )
 
 // Settings are what an Edge is made from.
@@ -28,6 +30,7 @@ type Settings struct {
 	Base    *url.URL       // the configured public address; nothing is built from a request's host
 	Proxies []netip.Prefix // peers whose X-Forwarded-* headers are trusted
 	Log     *slog.Logger
+	Trace   *trace.Tracer // nil where nothing is traced
 }
 
 // Edge is an http.Handler.
@@ -43,6 +46,12 @@ type Edge struct {
 	programs map[string]bool // those of them that programs call with a token
 	reported atomic.Int64    // the second in which the last policy report was logged
 	seen     seenSources
+
+	// What was answered, by the route's pattern and the class of the status, and how long it took.
+	// Panics are handlers' that ended so.
+	Answers measure.By[measure.Counter]
+	Took    measure.By[measure.Timer]
+	Panics  measure.Counter
 }
 
 // seenSources remembers which forwarding headers were seen, for the log.
@@ -70,7 +79,8 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := e.DB.Now()
 	network, forwarding := e.Source(r)
 	origin := audit.Origin{Network: network, Agent: r.UserAgent(), Request: secret.NewID("req")[:14]}
-	r = r.WithContext(audit.WithOrigin(r.Context(), origin))
+	ctx, span := e.Trace.Request(audit.WithOrigin(r.Context(), origin), r.Method, e.parent(r))
+	r = r.WithContext(ctx)
 	e.noteSource(r, network, forwarding)
 	rec := &recorder{ResponseWriter: w}
 	e.setHeaders(rec.Header())
@@ -79,14 +89,22 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if p == http.ErrAbortHandler { //nolint:errorlint // net/http panics with this very value.
 				panic(p)
 			}
+			e.Panics.Inc()
 			e.Log.ErrorContext(r.Context(), "handler panicked", "reference", origin.Request, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			if rec.status == 0 {
 				e.Fail(rec, r, errors.New("panic"))
 			}
 		}
-		e.Log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", r.Method), slog.String("pattern", r.Pattern),
-			slog.Int("status", rec.status), slog.String("reference", origin.Request), slog.String("network", origin.Network),
-			slog.Duration("took", e.DB.Now().Sub(began)))
+		took := e.DB.Now().Sub(began)
+		e.measure(span, r, rec.status, took)
+		line := []slog.Attr{
+			slog.String("method", r.Method), slog.String("pattern", r.Pattern), slog.Int("status", rec.status),
+			slog.String("reference", origin.Request), slog.String("network", origin.Network), slog.Duration("took", took),
+		}
+		if span != nil {
+			line = append(line, slog.String("trace", span.Trace()))
+		}
+		e.Log.LogAttrs(r.Context(), slog.LevelInfo, "request", line...)
 	}()
 	err, to := e.admit(r), e.misdirected(r)
 	if (err != nil || to != "") && e.ofPrograms(r) {

@@ -17,6 +17,7 @@ import (
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/measure"
 	"parvis/internal/secret"
 )
 
@@ -42,6 +43,8 @@ type Key struct {
 	policy Policy
 	id     string
 	takes  int // how many takes one try counts as
+
+	refused *measure.By[measure.Counter]
 }
 
 // Times returns the key for a try that counts as n takes, such as a list of n letters. It is
@@ -52,10 +55,16 @@ func (k Key) Times(n int) Key {
 }
 
 // Limiter makes keys from which nobody can find out what they count.
-type Limiter struct{ lookup []byte }
+type Limiter struct {
+	Refused measure.By[measure.Counter] // tries, by the name of the policy
+
+	lookup []byte
+}
 
 // NewLimiter uses the newest look-up key. Rotating that key resets every count.
-func NewLimiter(lookup secret.Ring) *Limiter { return &Limiter{lookup.For("limits").Current().Bytes} }
+func NewLimiter(lookup secret.Ring) *Limiter {
+	return &Limiter{lookup: lookup.For("limits").Current().Bytes}
+}
 
 // Part is one of the values that make up a key, such as an address or a network.
 type Part struct{ kind, text string }
@@ -85,7 +94,7 @@ func (l *Limiter) Key(p Policy, parts ...Part) Key {
 	for _, part := range parts {
 		texts = append(texts, part.kind, part.text)
 	}
-	return Key{p, p.Name + "." + base64.RawURLEncoding.EncodeToString(secret.MAC(l.lookup, texts...)[:18]), 1}
+	return Key{p, p.Name + "." + base64.RawURLEncoding.EncodeToString(secret.MAC(l.lookup, texts...)[:18]), 1, &l.Refused}
 }
 
 // Taken is the result of a take.
@@ -130,6 +139,7 @@ func Take(ctx context.Context, d *db.DB, keys ...Key) (Taken, error) {
 		switch {
 		case !allowed:
 			taken.Allowed = false
+			k.refused.Of(measure.Labels{k.policy.Name}).Inc()
 			taken.Wait = max(taken.Wait, freeAt.Sub(now))
 		case count >= k.policy.Free && count-k.takes < k.policy.Free:
 			taken.Crossed = append(taken.Crossed, k.policy.Name)

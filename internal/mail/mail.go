@@ -22,6 +22,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/i18n"
+	"parvis/internal/measure"
 	"parvis/internal/secret"
 )
 
@@ -49,6 +50,10 @@ type Outbox struct {
 	log        *slog.Logger
 	grace      time.Duration
 	days       int // see Settings
+
+	// Calls are what was handed to the mail server, and how that ended; a connection that could not
+	// be made counts too.
+	Calls measure.By[measure.Timer]
 }
 
 // Settings are what an Outbox needs.

@@ -10,6 +10,8 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/i18n"
+	"parvis/internal/measure"
+	"parvis/internal/trace"
 )
 
 const (
@@ -73,7 +75,12 @@ func (o *Outbox) Sweep(ctx context.Context, d *db.DB) error {
 	defer done()
 	// Connecting comes before claiming, so that a server that is down does not cost a
 	// letter one of its tries.
+	watch, span := measure.Start(), trace.Call(ctx, "connect to the mail server")
 	c, err := o.server.connect(hand)
+	if err != nil {
+		o.called(watch, span, "unreachable")
+	}
+	span.End()
 	if err != nil && ctx.Err() != nil {
 		return nil // nothing was claimed
 	}
@@ -224,8 +231,11 @@ func (o *Outbox) try(ctx context.Context, d *db.DB, c *connection, l waiting, he
 		o.log.ErrorContext(ctx, "letter not written", "letter", l.id, "error", problem)
 		return true, o.putOff(ctx, d, l, usefulUntil, "")
 	}
+	watch, span := measure.Start(), trace.Call(ctx, "send a letter")
 	answer, problem := c.send(m)
 	refused, isRefusal := errors.AsType[*refusal](problem)
+	o.called(watch, span, resultOf(problem, refused))
+	span.End()
 	switch {
 	case problem == nil:
 		return true, mark(ctx, d, l, ending{sent: d.Now(), answer: answer})
@@ -239,6 +249,33 @@ func (o *Outbox) try(ctx context.Context, d *db.DB, c *connection, l waiting, he
 	default:
 		return true, o.putOff(ctx, d, l, usefulUntil, refused.answer)
 	}
+}
+
+// called counts a call to the mail server.
+func (o *Outbox) called(watch measure.Stopwatch, span *trace.Span, result string) {
+	o.Calls.Of(measure.Labels{"mail", result}).Observe(watch.Took())
+	if result != "taken" {
+		span.Fail(result)
+	}
+}
+
+// resultOf names how the sending of a letter ended.
+func resultOf(problem error, refused *refusal) string {
+	switch {
+	case problem == nil:
+		return "taken"
+	case refused == nil:
+		return "failed"
+	case refused.permanent:
+		return "refused"
+	}
+	return "later"
+}
+
+// Unsent returns how many letters wait, and since when the oldest does; the zero time if none.
+func Unsent(ctx context.Context, r db.Reader) (n int, oldest time.Time, err error) {
+	_, err = r.One(ctx, db.Into(&n, (*db.Time)(&oldest)), `select count(*), min(created_at) from letters where next_try_at is not null`)
+	return n, oldest, err
 }
 
 // write renders a letter under its organization's head, which heads keeps for the next one. It

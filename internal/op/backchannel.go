@@ -15,6 +15,7 @@ import (
 	"parvis/internal/delivery"
 	"parvis/internal/directory"
 	"parvis/internal/outbound"
+	"parvis/internal/safely"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 )
@@ -236,7 +237,9 @@ func (p *Provider) tellAll(ctx context.Context, d *db.DB) error {
 		p.busy.Add(string(n.client.OrgID), string(n.client.ID), 1)
 		telling.Go(func() {
 			defer p.busy.Add(string(n.client.OrgID), string(n.client.ID), -1)
-			p.tellOne(context.WithoutCancel(ctx), d, n)
+			if err := safely.Do(func() error { p.tellOne(context.WithoutCancel(ctx), d, n); return nil }); err != nil {
+				p.Log.ErrorContext(ctx, "telling an application", "client", string(n.client.ID), "error", err.Error())
+			}
 		})
 	}
 	delivery.Await(&telling, patience)

@@ -321,3 +321,9 @@ func (p *Provider) rotate(ctx context.Context, tx *db.Tx, c application.Applicat
 	}
 	return h, refreshToken(family, after), nil, err
 }
+
+// Count returns how many grants are open: what applications hold for people and for themselves.
+func Count(ctx context.Context, r db.Reader) (n int, err error) {
+	_, err = r.One(ctx, db.Into(&n), `select count(*) from grants where ended_at is null`)
+	return n, err
+}

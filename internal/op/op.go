@@ -39,6 +39,7 @@ import (
 	"parvis/internal/i18n"
 	"parvis/internal/lifetime"
 	"parvis/internal/limit"
+	"parvis/internal/measure"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 	"parvis/internal/signin"
@@ -70,6 +71,8 @@ type Parts struct {
 type Provider struct {
 	Parts
 	Keys *Keys
+
+	Issued measure.By[measure.Counter] // answers of the token endpoint, by the type of the grant
 
 	document     func() (published, error) // of discovery, made once
 	keySets      sync.Map                  // of clients, by their address

@@ -14,6 +14,7 @@ import (
 	"parvis/internal/application/proof"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/measure"
 	"parvis/internal/secret"
 )
 
@@ -68,8 +69,15 @@ func (p *Provider) token(c *call) (answer, error) {
 	if c.proof, err = p.proved(c.R, c.client, ""); err != nil {
 		return nil, err
 	}
-	return by(c)
+	out, err := by(c)
+	if err == nil {
+		p.Issued.Of(measure.Labels{issuedBy[grant]}).Inc()
+	}
+	return out, err
 }
+
+// issuedBy are the grant types as they are counted.
+var issuedBy = map[string]string{grantCode: grantCode, grantRefresh: grantRefresh, grantMachine: grantMachine, grantDevice: "device_code"}
 
 // grantTypes returns the grant types that a client may use.
 func grantTypes(c application.Application) []string {

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"parvis/internal/measure"
 )
 
 // Refused is the error of a request that was not made, or whose answer was not acceptable.
@@ -55,12 +57,14 @@ type Client struct {
 	dialer    net.Dialer
 	transport http.Transport
 	patience  time.Duration
+	purpose   string // what its calls are for
+	calls     *measure.By[measure.Timer]
 }
 
 // New makes a client. The hosts in allow, each written as host:port in lower case, may also
 // be asked by http and in a private network.
 func New(allow []string) *Client {
-	c := &Client{allow: allow, patience: Patience}
+	c := &Client{allow: allow, patience: Patience, calls: new(measure.By[measure.Timer])}
 	// No proxy from the environment, no HTTP/2, no kept connections, no compression: each
 	// call is checked by itself, and little can go wrong in it.
 	c.transport = http.Transport{
@@ -77,8 +81,7 @@ func (c *Client) And(address string) *Client {
 	if err != nil || u.Hostname() == "" {
 		return c
 	}
-	more := New(append(slices.Clone(c.allow), strings.ToLower(net.JoinHostPort(u.Hostname(), portOf(u)))))
-	more.patience, more.dialer = c.patience, c.dialer
+	more := c.as(append(slices.Clone(c.allow), strings.ToLower(net.JoinHostPort(u.Hostname(), portOf(u)))))
 	if c.transport.TLSClientConfig != nil {
 		more.transport.TLSClientConfig = c.transport.TLSClientConfig
 	}
@@ -99,9 +102,25 @@ func (c *Client) Peer(address string) *Client {
 
 // Trusting returns a client that believes only these authorities. Only tests need it.
 func (c *Client) Trusting(roots *x509.CertPool) *Client {
-	more := New(c.allow)
-	more.patience, more.dialer = c.patience, c.dialer
+	more := c.as(c.allow)
+	more.transport.TLSClientConfig = more.transport.TLSClientConfig.Clone()
 	more.transport.TLSClientConfig.RootCAs = roots
+	return more
+}
+
+// For returns a client that counts its calls with those of others: by their purpose, and by how each
+// ended, which is the class of the status or why there was no answer.
+func (c *Client) For(purpose string, calls *measure.By[measure.Timer]) *Client {
+	more := c.as(c.allow)
+	more.transport.TLSClientConfig = c.transport.TLSClientConfig
+	more.purpose, more.calls = purpose, calls
+	return more
+}
+
+// as returns a client like this one for these hosts.
+func (c *Client) as(allow []string) *Client {
+	more := New(allow)
+	more.patience, more.dialer, more.purpose, more.calls = c.patience, c.dialer, c.purpose, c.calls
 	return more
 }
 
@@ -132,6 +151,10 @@ func (c *Client) Get(ctx context.Context, address string, most int64) (Response,
 
 // Do sends a request and reads the answer. It accepts any status but a redirect.
 func (c *Client) Do(r *http.Request, most int64) (Response, error) {
+	return c.measured(r, func(r *http.Request) (Response, error) { return c.do(r, most) })
+}
+
+func (c *Client) do(r *http.Request, most int64) (Response, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), c.patience)
 	defer cancel()
 	w, err := c.send(ctx, r)
@@ -157,6 +180,10 @@ func (c *Client) Do(r *http.Request, most int64) (Response, error) {
 // status, follows no redirect, and reads so many bytes of the body at most, for a receiver that
 // would take a connection closed too early for a failure.
 func (c *Client) Tell(r *http.Request, most int64) (Response, error) {
+	return c.measured(r, func(r *http.Request) (Response, error) { return c.tell(r, most) })
+}
+
+func (c *Client) tell(r *http.Request, most int64) (Response, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), c.patience)
 	defer cancel()
 	w, err := c.send(ctx, r)

@@ -15,6 +15,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/limit"
 	"parvis/internal/naming"
+	"parvis/internal/safely"
 	"parvis/internal/secret"
 )
 
@@ -57,7 +58,11 @@ func (s *Service) all(ctx context.Context, hashes func(*peer) []hashed) Found {
 			continue
 		}
 		all.Go(func() {
-			if levels[i], errs[i] = s.ask(waiting, p, false, hashes(p)...); ctx.Err() == nil {
+			errs[i] = safely.Do(func() (err error) {
+				levels[i], err = s.ask(waiting, p, false, hashes(p)...)
+				return err
+			})
+			if ctx.Err() == nil {
 				p.heard(s.DB.Now(), errs[i])
 			}
 		})
@@ -201,7 +206,7 @@ func (s *Service) Run(ctx context.Context) {
 		all.Go(func() {
 			for {
 				wait := greetEvery
-				err := s.Greet(ctx, p.ID)
+				err := safely.Do(func() error { return s.Greet(ctx, p.ID) })
 				if ctx.Err() != nil {
 					return
 				}

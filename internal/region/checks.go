@@ -11,6 +11,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/safely"
 )
 
 // The faults of names that are to be new.
@@ -40,10 +41,14 @@ func (s *Service) Free(ctx context.Context, display, short string, except ...str
 			continue
 		}
 		all.Go(func() {
-			wrong[2*i] = s.free(ctx, p, ErrNameElsewhere, p.hash(aName, names.Keys[1]), p.hash(aDisplay, names.DisplaySkeleton))
+			wrong[2*i] = safely.Do(func() error {
+				return s.free(ctx, p, ErrNameElsewhere, p.hash(aName, names.Keys[1]), p.hash(aDisplay, names.DisplaySkeleton))
+			})
 		})
 		all.Go(func() {
-			wrong[2*i+1] = s.free(ctx, p, ErrShortNameElsewhere, p.hash(aName, names.Keys[0]), p.hash(aShort, names.ShortSkeleton))
+			wrong[2*i+1] = safely.Do(func() error {
+				return s.free(ctx, p, ErrShortNameElsewhere, p.hash(aName, names.Keys[0]), p.hash(aShort, names.ShortSkeleton))
+			})
 		})
 	}
 	all.Wait()

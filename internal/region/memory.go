@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"parvis/internal/directory"
+	"parvis/internal/safely"
 )
 
 // Bounds of what is known here.
@@ -76,7 +77,8 @@ func (s *Service) remember(ctx context.Context) (*knowledge, error) {
 	case m.now != nil && m.now.took > quick:
 		m.reading = true
 		go func() {
-			k, err := s.read(ctx)
+			var k *knowledge
+			err := safely.Do(func() (err error) { k, err = s.read(ctx); return err })
 			m.mutex.Lock()
 			defer m.mutex.Unlock()
 			if m.reading = false; err == nil {

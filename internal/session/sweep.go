@@ -154,3 +154,9 @@ func (d *Door) SweepBrowsers(ctx context.Context, database *db.DB) error {
 		}
 	}
 }
+
+// Count returns how many sessions are open.
+func Count(ctx context.Context, r db.Reader) (n int, err error) {
+	_, err = r.One(ctx, db.Into(&n), `select count(*) from sessions where ended_at is null`)
+	return n, err
+}

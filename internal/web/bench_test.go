@@ -11,6 +11,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/directory"
 	"parvis/internal/idptest"
+	"parvis/internal/measure"
 )
 
 // BenchmarkPage requests a signed-in page and BenchmarkCheck one that is only checked, both
@@ -43,6 +44,41 @@ func benchmark(b *testing.B, path string, status int, others ...string) {
 			b.Fatal(w.Code)
 		}
 	}
+}
+
+// BenchmarkMeasures does what is measured in a session check by itself, and says which part of the
+// check that is; the limit is 2 %.
+func BenchmarkMeasures(b *testing.B) {
+	s := idptest.Start(b)
+	in := s.Join(b, s.Organization(b, "Alpha Works", "alpha"), "ana@alpha.example", "Ana", directory.Owner)
+	r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, s.URL+"/o/alpha/admin/people/change", nil)
+	r.Header.Set("Cookie", "__Host-parvis="+in.Cookie("__Host-parvis"))
+	statements := func() (n int) {
+		s.DB.Measures.Statements(func(t *measure.Timer, _ ...string) { n += t.Count() })
+		return n
+	}
+	const checks = 2000
+	before, watch := statements(), measure.Start()
+	for range checks {
+		s.Site.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	check, each := watch.Took()/checks, (statements()-before+checks-1)/checks
+	var answers measure.By[measure.Counter]
+	var took measure.By[measure.Timer]
+	var statement measure.Timer
+	watch = measure.Start()
+	n := 0
+	for b.Loop() {
+		for range each {
+			one := measure.Start()
+			statement.Observe(one.Took())
+		}
+		answers.Of(measure.Labels{r.URL.Path, "3xx"}).Inc()
+		took.Of(measure.Labels{r.URL.Path}).Observe(check)
+		n++
+	}
+	b.ReportMetric(100*float64(watch.Took())/float64(n)/float64(check), "%-of-a-check")
+	b.ReportMetric(float64(each), "statements")
 }
 
 // BenchmarkSignIn signs in with a password at the real cost of a hash.

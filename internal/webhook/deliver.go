@@ -14,6 +14,7 @@ import (
 	"parvis/internal/delivery"
 	"parvis/internal/directory"
 	"parvis/internal/outbound"
+	"parvis/internal/safely"
 	"parvis/internal/secret"
 )
 
@@ -75,7 +76,7 @@ func (s *Sender) Sweep(ctx context.Context, d *db.DB) error {
 		}
 		work.Go(func() {
 			defer s.end(w.ID)
-			if err := s.send(ctx, d, w.Webhook); err != nil && !errors.Is(err, context.Canceled) {
+			if err := safely.Do(func() error { return s.send(ctx, d, w.Webhook) }); err != nil && !errors.Is(err, context.Canceled) {
 				s.Log.ErrorContext(ctx, "sending events", "webhook", w.ID, "error", err.Error())
 			}
 		})
@@ -247,7 +248,10 @@ func (s *Sender) sendAll(ctx context.Context, w Webhook, k signer, b *batch) err
 			onTheWay++
 			go func() {
 				j := &b.jobs[i]
-				j.answer = s.call(ctx, w, k, j.event)
+				if err := safely.Do(func() error { j.answer = s.call(ctx, w, k, j.event); return nil }); err != nil {
+					s.Log.ErrorContext(ctx, "sending an event", "webhook", w.ID, "error", err.Error())
+					j.answer = answer{why: string(outbound.Unreachable)}
+				}
 				s.room.Add(string(w.OrgID), w.ID, -1)
 				answered <- i
 			}()
@@ -350,4 +354,13 @@ func (s *Sender) sweepParked(ctx context.Context, d *db.DB) error {
 		}
 		return err
 	})
+}
+
+// Backlog returns how many events wait to be sent again, since when the first of them failed (the zero
+// time if none), and of how many webhooks only the oldest event is tried, because nobody takes any.
+func Backlog(ctx context.Context, r db.Reader) (events int, oldest time.Time, parked int, err error) {
+	if _, err = r.One(ctx, db.Into(&events, (*db.Time)(&oldest)), `select count(*), min(failed_at) from webhook_retries where next_try_at is not null`); err == nil {
+		_, err = r.One(ctx, db.Into(&parked), `select count(*) from webhooks where parked_at is not null`)
+	}
+	return events, oldest, parked, err
 }

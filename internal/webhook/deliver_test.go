@@ -648,3 +648,22 @@ func TestWhatWasGivenUpFollowsOnceAReceiverIsBack(t *testing.T) {
 	h.sweep()
 	expect.Equal(t, "what came", fmt.Sprint(sequences(t, r.take())), fmt.Sprint(through(first, first+2)))
 }
+
+// A panic in a call ends neither the program nor the batch: the event is sent again.
+func TestAReceiverWhoseCallPanicsIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	h := open(t, r.name())
+	h.add("alpha", r.URL)
+	h.sweep()
+	r.take()
+	h.record("alpha", "user.deactivated", 1)
+	client := h.sender.Strict
+	h.sender.Strict = nil
+	h.sweep()
+	h.sender.Strict = client
+	expect.Equal(t, "requests of a call that panicked", len(r.take()), 0)
+	h.clock.Advance(time.Hour)
+	h.sweep()
+	expect.Equal(t, "requests an hour later", len(r.take()), 1)
+}
