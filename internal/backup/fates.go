@@ -110,6 +110,9 @@ var fates = []fate{
 		"may have been tightened since"},
 
 	// Who there is.
+	{"imported", nothing, nothing, "whom an import brought: it goes on, and is undone, as before"},
+	{"import_organizations", nothing, nothing, "as the people"},
+	{"imports", nothing, nothing, "as the people"},
 	{"active_people", nothing, nothing, "who was there"},
 	{"active_days", nothing, nothing, "how many were there"},
 	{"members", nothing, nothing, "of people who are shut out"},
