@@ -429,7 +429,7 @@ func TestHeardChangesAreSwept(t *testing.T) {
 		t.Error("what was told just now is gone")
 	}
 	// More than one statement deletes.
-	dbtest.Do(t, other, `insert into changes (xid, node, at, touched) select i, '', $1, '' from generate_series(1, 2500) i`, time.Now().UnixMicro())
+	dbtest.Do(t, other, `insert into changes (xid, node, at, touched) select -i, '', $1, '' from generate_series(1, 2500) i`, time.Now().UnixMicro())
 	dbtest.Do(t, other, `update changes set at = at - 61000000`)
 	for until := time.Now().Add(time.Minute); left() != 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(until) { // until then another test may hold a transaction open that began before
