@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -18,6 +19,7 @@ import (
 
 	"parvis/internal/dbtest"
 	"parvis/internal/mailbox"
+	"parvis/internal/page"
 )
 
 // A patient is an installation on which a server runs.
@@ -290,6 +292,19 @@ func TestDoctorNamesWhatIsWrongBetweenRegions(t *testing.T) {
 	}
 	us.env = append(slices.Clone(own), list, "PARVIS_REGION=us", "PARVIS_REGION_KEYS=eu="+key)
 	us.start(t)
+	// What a region tells may be a second old, so first somebody is led there by the new name.
+	here := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port(us.base)) // whatever resolves us.localhost
+	}}}
+	for until := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		_, body, err := sendTo(here, us.base+page.OrganizationPath, url.Values{"organization": {"Alpha Works"}})
+		if err == nil && strings.Contains(body, `content="0; url=`+eu.base) {
+			break
+		}
+		if time.Now().After(until) {
+			t.Fatalf("nobody is led to eu, %v: %s", err, body)
+		}
+	}
 	if _, said, code := parvis(t, us.dir, us.env, "organization", "create", "Alpha works", "--short-name", "alpha-us", "--owner", "ana@alpha.test"); code == 0 ||
 		!strings.Contains(said, "in the region eu has this name") {
 		t.Errorf("a name of the other region: %d %s", code, said)
