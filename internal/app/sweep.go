@@ -78,7 +78,7 @@ func (a *App) Run(ctx context.Context) {
 // sweepOnce runs a sweep if it is this node's turn. A sweep that panics is logged, and runs
 // again when its time comes: other sweeps and requests go on.
 func (a *App) sweepOnce(ctx context.Context, s *sweep) {
-	ctx, span := a.trace.Work(ctx, "sweep "+s.name)
+	ctx, span := a.trace.Work(db.AfterPeople(ctx), "sweep "+s.name)
 	reference := secret.NewID("swp")[:14]
 	span.Text("parvis.reference", reference)
 	defer span.End()

@@ -99,8 +99,8 @@ func (p *pool) begin(ctx context.Context, opts *sql.TxOptions) (tx *sql.Tx, end 
 }
 
 // AfterPeople returns a context whose transactions take the writing connection one at a time, so that
-// a person waits for one transaction of a program and not for those of every program that calls at the
-// same moment (decision 79). It changes nothing on PostgreSQL, where there are many such connections.
+// a person waits for one transaction of a program or a sweep, and not for those of all that are under way
+// at the same moment (decision 79). It changes nothing on PostgreSQL, where there are many such connections.
 func AfterPeople(ctx context.Context) context.Context {
 	return context.WithValue(ctx, afterPeople{}, true)
 }
