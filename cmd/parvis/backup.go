@@ -192,8 +192,8 @@ func (w writing) repeat(folder string, every time.Duration, keep int) error {
 			return nil
 		case err != nil:
 			explain(w.err, err)
-			if err := rest(w.ctx, min(every, retryBackup)); err != nil {
-				return nil //nolint:nilerr // It was interrupted, which is how it ends.
+			if interrupted := rest(w.ctx, min(every, retryBackup)) != nil; interrupted {
+				return nil // which is how it ends
 			}
 		}
 	}

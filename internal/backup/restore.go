@@ -49,7 +49,7 @@ func Check(from Source, keys secret.Keys) (Header, error) {
 	if err != nil {
 		return Header{}, err
 	}
-	defer in.Close() //nolint:errcheck // It was only read.
+	defer in.Close()
 	r, err := open(in, keys)
 	if err != nil {
 		return Header{}, err
@@ -134,7 +134,7 @@ func load(ctx context.Context, tx *db.Tx, from Source, how How) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close() //nolint:errcheck // It was only read.
+	defer in.Close()
 	r, err := open(in, how.Keys)
 	if err != nil {
 		return err

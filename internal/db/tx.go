@@ -58,13 +58,14 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 	return n, failed(query, err)
 }
 
-// Insert writes rows into a table, up to 100 in a statement: 1, 10 or 100, so that there are few
-// texts to prepare. The statement is given up to its values, and what follows them.
+// Insert writes rows into a table, 1 or 10 in a statement, so that there are few texts to prepare. Not
+// more, because SQLite's driver finds each value's name by going through all of them. The statement is
+// given up to its values, and what follows them.
 func (t *Tx) Insert(ctx context.Context, insert string, all [][]any, conflict string) error {
 	for len(all) > 0 {
 		n := 1
-		for n < 100 && 10*n <= len(all) {
-			n *= 10
+		if len(all) >= 10 {
+			n = 10
 		}
 		var args []any
 		values := make([]string, 0, n)

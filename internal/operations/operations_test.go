@@ -89,7 +89,7 @@ func TestBrowsersOfOtherSitesAreRefused(t *testing.T) {
 			for _, path := range []string{"/healthz", "/metrics", "/readyz"} {
 				w := ask(one.handler, path, one.change)
 				expect.Equal(t, "status of "+path, w.Code, one.want)
-				expect.Equal(t, "cookies", len(w.Result().Cookies()), 0) //nolint:bodyclose // It is a recorder's.
+				expect.Equal(t, "cookies", len(w.Result().Cookies()), 0)
 			}
 		})
 	}

@@ -55,12 +55,12 @@ func (c *In) Do(at At, language i18n.Tag) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // It was only read.
 	src, err := intake.Open(dump.Format(c.From), file)
 	if err != nil {
 		return err
 	}
-	r := &report{At: at, progress: terminalOf(at.Err), all: c.DryRun, began: time.Now(), count: map[intake.Outcome]int{}}
+	r := &report{At: at, progress: terminalOf(at.Err), all: c.DryRun, began: at.Service.DB.Now(), count: map[intake.Outcome]int{}}
 	if c.DryRun {
 		if err := at.Service.Rehearse(at.Context, src, options, r.tell); err != nil {
 			return r.ends(err)
@@ -133,7 +133,7 @@ func (r *report) tell(f intake.Fate) error {
 		r.clear()
 		r.line(f)
 	}
-	if now := time.Now(); r.progress != nil && now.Sub(r.shown) > 200*time.Millisecond {
+	if now := r.Service.DB.Now(); r.progress != nil && now.Sub(r.shown) > 200*time.Millisecond {
 		r.shown = now
 		fmt.Fprintf(r.progress, "\r%d people, %.0f a second ", r.people, float64(r.people)/now.Sub(r.began).Seconds())
 	}
