@@ -17,7 +17,7 @@ type bounded struct {
 
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.left <= 0 {
-		return 0, ErrLong.With("Most", MostPerson>>20)
+		return 0, ErrLong.With("Most", MostPerson>>10)
 	}
 	n, err := b.r.Read(p[:min(len(p), b.left)])
 	b.left -= n
@@ -94,7 +94,7 @@ func (d document) more() bool {
 func (d document) closes(end json.Delim) error {
 	t, err := d.token()
 	if err == nil && t != end {
-		err = ErrLong.With("Most", MostPerson>>20)
+		err = ErrLong.With("Most", MostPerson>>10)
 	}
 	return err
 }
