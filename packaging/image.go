@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
 // Who the service is in a container: a number that no distribution gives to a person, because a name
@@ -22,7 +24,8 @@ import (
 const user = 65532
 
 // image makes an image for containers, as a file that 'podman load' and 'docker load' take. It has the
-// program, its folder for data, a place for temporary files, and nothing else: no shell, no package.
+// program, its folder for data, a place for temporary files, the authorities for certificates of others, and
+// nothing else: no shell, no package.
 func (r release) image(p program) error {
 	binary, err := os.ReadFile(p.path)
 	if err != nil {
@@ -30,7 +33,8 @@ func (r release) image(p program) error {
 	}
 	var content bytes.Buffer
 	t := tar.NewWriter(&content)
-	err = write(t, r, []entry{{"usr/", nil, 0o755}, {"usr/bin/", nil, 0o755}, {"usr/bin/parvis", binary, 0o755}, {"var/", nil, 0o755}, {"var/lib/", nil, 0o755}, {"tmp/", nil, 0o1777}})
+	err = write(t, r, []entry{{"usr/", nil, 0o755}, {"usr/bin/", nil, 0o755}, {"usr/bin/parvis", binary, 0o755},
+		{"etc/", nil, 0o755}, {"etc/ssl/", nil, 0o755}, {"etc/ssl/certs/", nil, 0o755}, {"etc/ssl/certs/ca-certificates.crt", authorities(), 0o644}, {"var/", nil, 0o755}, {"var/lib/", nil, 0o755}, {"tmp/", nil, 0o1777}})
 	own := tar.Header{Name: "var/lib/parvis/", Mode: 0o700, Uid: user, Gid: user, ModTime: r.time, Format: tar.FormatPAX, Typeflag: tar.TypeDir}
 	if err := errors.Join(err, t.WriteHeader(&own), t.Close()); err != nil {
 		return err
@@ -51,6 +55,18 @@ func (r release) image(p program) error {
 		return err
 	}
 	return r.store(image, filepath.Join(r.out, fmt.Sprintf("parvis-%s-oci-%s.tar", r.version.text, p.arch)))
+}
+
+// authorities are those that Mozilla trusts without a condition, where Go looks for them on Debian. Without
+// any, no mail server, identity provider or webhook could be reached from a container.
+func authorities() []byte {
+	var all []byte
+	for root := range bundle.Roots() {
+		if root.Constraint == nil { // of the others, a file of certificates cannot say when they are not trusted
+			all = append(all, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Certificate})...)
+		}
+	}
+	return all
 }
 
 // configured returns how a container runs: as a user without rights, listening to others because that

@@ -52,7 +52,8 @@ func (r release) pack(p program, kind, name string) error {
 			RPM: nfpm.RPM{BuildHost: "parvis", Group: "System Environment/Daemons"},
 		},
 	})
-	info.Depends = []string{"passwd"} // which has useradd
+	info.Recommends = []string{"ca-certificates"} // by which others are known: mail servers, identity providers
+	info.Depends = []string{"passwd"}             // which has useradd
 	if kind == "rpm" {
 		info.Release, info.Depends = "1", []string{"shadow-utils"}
 	}

@@ -87,7 +87,7 @@ func (p plan) tracer(log *slog.Logger) *trace.Tracer {
 	if t == nil {
 		return nil
 	}
-	log.Info("tracing", "receiver", t.Endpoint)
+	log.Info("tracing", "receiver", t.Receiver())
 	if t.Open() {
 		log.Warn("traces leave this machine without encryption", "do", "give OTEL_EXPORTER_OTLP_ENDPOINT an address with https")
 	}

@@ -30,7 +30,7 @@ func (e *Edge) measure(span *trace.Span, r *http.Request, status int, took time.
 		return
 	}
 	span.Name(route)
-	span.Text("http.request.method", r.Method)
+	span.Text("http.request.method", methodOf(r))
 	span.Text("http.route", r.Pattern)
 	span.Text("parvis.reference", audit.OriginOf(r.Context()).Request)
 	span.Number("http.response.status_code", status)
@@ -38,6 +38,16 @@ func (e *Edge) measure(span *trace.Span, r *http.Request, status int, took time.
 		span.Fail(classes[class])
 	}
 	span.End()
+}
+
+// methodOf names a method for a span: as OpenTelemetry does, one that is not known is _OTHER, since
+// anybody may send anything as one.
+func methodOf(r *http.Request) string {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return r.Method
+	}
+	return "_OTHER"
 }
 
 // parent is the span of a trusted proxy. Anybody else could have every request of theirs recorded.

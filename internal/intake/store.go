@@ -12,6 +12,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/secret"
 )
 
 // store makes the people of some judged entries, with all that comes along.
@@ -181,8 +182,13 @@ type brought struct {
 }
 
 // Undo erases the people whom an import brought and who have never signed in, and calls stays for
-// the others.
-func (s *Service) Undo(ctx context.Context, id string, stays func(directory.User) error) (Undone, error) {
+// the others. No import runs meanwhile: what it brought behind us could never be undone.
+func (s *Service) Undo(ctx context.Context, id string, stays func(directory.User) error) (u Undone, err error) {
+	r := &run{Service: s, holder: secret.NewID("imp")}
+	if err := r.hold(ctx); err != nil {
+		return Undone{}, err
+	}
+	defer func() { err = errors.Join(err, s.DB.EndLease(context.WithoutCancel(ctx), leaseName, r.holder)) }()
 	var undone db.Time
 	found, err := s.DB.One(ctx, db.Into(&undone), `select undone_at from imports where id = $1`, id)
 	switch {
@@ -196,6 +202,9 @@ func (s *Service) Undo(ctx context.Context, id string, stays func(directory.User
 	gone := map[directory.OrgID]int{}
 	var after brought
 	for {
+		if err := r.hold(ctx); err != nil {
+			return Undone{}, err
+		}
 		part, err := s.part(ctx, id, after)
 		if err != nil || len(part) == 0 {
 			if err == nil {

@@ -147,15 +147,20 @@ func TestTwoImportsDoNotRunAtOnce(t *testing.T) {
 	s := idptest.Start(t)
 	s.Organization(t, "Alpha", "alpha")
 	src := must(intake.Open(dump.CSV, strings.NewReader(people(3))))
-	var second error
+	var second, undo error
 	if _, err := serviceOf(s).Run(t.Context(), src, intake.Options{Language: "en"}, func(f intake.Fate) error {
 		if f.Line == 2 {
 			other := must(intake.Open(dump.CSV, strings.NewReader(people(2))))
 			_, second = serviceOf(s).Run(t.Context(), other, intake.Options{Language: "en"}, func(intake.Fate) error { return nil })
+			running := must(serviceOf(s).List(t.Context()))[0]
+			_, undo = serviceOf(s).Undo(t.Context(), running.ID, func(directory.User) error { return nil })
 		}
 		return nil
 	}); err != nil {
 		t.Fatal(err)
+	}
+	if !errors.Is(undo, intake.ErrRuns) {
+		t.Errorf("undoing an import that runs: %v", undo)
 	}
 	if !errors.Is(second, intake.ErrRuns) {
 		t.Errorf("a second import: %v", second)

@@ -65,10 +65,14 @@ func build(add func(float64, ...string)) {
 	add(1, info.Main.Version, revision, info.GoVersion)
 }
 
+// started is when the process started. What the kernel says of it counts from the machine's start, and
+// when that was is hidden from the packages' service (ProcSubset).
+var started = Start()
+
 // Linux counts time in these ticks wherever Go runs.
 const ticks = 100
 
-// process lists what Linux tells about the process; elsewhere its families are empty.
+// process lists what Linux tells about the process; elsewhere most of its families are empty.
 func process() []Family {
 	stat := func(field int, per float64, plus func() float64) func(func(float64, ...string)) {
 		return func(add func(float64, ...string)) {
@@ -84,7 +88,9 @@ func process() []Family {
 			system, _ := ofProcess(15)
 			return system / ticks
 		})},
-		{Name: "process_start_time_seconds", Kind: Gauge, Help: "When the process started, in Unix time.", Read: stat(22, 1.0/ticks, booted)},
+		{Name: "process_start_time_seconds", Kind: Gauge, Help: "When the process started, in Unix time.", Read: One(func() float64 {
+			return float64(started.began.UnixMilli()) / 1000
+		})},
 		{Name: "process_virtual_memory_bytes", Kind: Gauge, Help: "Address space.", Read: stat(23, 1, none)},
 		{Name: "process_resident_memory_bytes", Kind: Gauge, Help: "Memory in use, the mapped pages of the program's file included.", Read: stat(24, page, none)},
 		{Name: "process_open_fds", Kind: Gauge, Help: "Open files and connections.", Read: func(add func(float64, ...string)) {
@@ -118,15 +124,4 @@ func ofProcess(field int) (float64, bool) {
 	}
 	v, err := strconv.ParseFloat(of[field-3], 64)
 	return v, err == nil
-}
-
-func booted() float64 {
-	text, _ := os.ReadFile("/proc/stat")
-	for line := range strings.Lines(string(text)) {
-		if at, ok := strings.CutPrefix(line, "btime "); ok {
-			v, _ := strconv.ParseFloat(strings.TrimSpace(at), 64)
-			return v
-		}
-	}
-	return 0
 }

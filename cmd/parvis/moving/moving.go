@@ -178,10 +178,14 @@ func (r *report) ends(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("interrupted after %s: the same command goes on", counted(r.people, "line"))
 	}
-	if _, known := errors.AsType[*fault.Error](err); known && r.people > 0 && !r.all {
-		return fmt.Errorf("%s\n%s before that were moved in or named above", r.English(err), counted(r.people, "line"))
+	if _, known := errors.AsType[*fault.Error](err); !known {
+		return err
 	}
-	return err
+	said := oneLine(r.English(err)) // it may quote the file
+	if r.people > 0 && !r.all {
+		said += "\n" + counted(r.people, "line") + " before that were moved in or named above"
+	}
+	return errors.New(said)
 }
 
 // summary counts the lines by what became of them. Refused ones make the command fail.

@@ -170,6 +170,15 @@ func (r *reader) pairs(name string) map[string]string {
 	return all
 }
 
+// Receiver returns the receiver without path and query, in which some want a key.
+func (s *Settings) Receiver() string {
+	u, err := url.Parse(s.Endpoint)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
 // Open reports whether traces leave this machine without encryption.
 func (s *Settings) Open() bool {
 	u, err := url.Parse(s.Endpoint)

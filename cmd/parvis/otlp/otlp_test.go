@@ -140,6 +140,12 @@ func TestTheReceiverGetsWhatTheVariablesSay(t *testing.T) {
 	}
 }
 
+// The log names the receiver, and not the key that some want in the address.
+func TestAReceiverIsNamedWithoutItsKey(t *testing.T) {
+	s := &Settings{Endpoint: "https://collector.example:4318/k-1234/v1/traces?key=k-5678"}
+	expect.Equal(t, "receiver", s.Receiver(), "https://collector.example:4318")
+}
+
 func TestWhatLeavesWithoutEncryptionIsKnown(t *testing.T) {
 	for endpoint, want := range map[string]bool{"http://collector:4318": true, "https://collector:4318": false, "http://localhost:4318": false, "http://[::1]:4318": false} {
 		expect.Equal(t, "open to "+endpoint, (&Settings{Endpoint: endpoint}).Open(), want)

@@ -62,6 +62,7 @@ const (
 	mostMemory = 128 << 10 // KiB
 	mostPasses = 512 << 10 // KiB times passes of Argon2
 	mostBlocks = 2 << 20   // N times r times p of scrypt
+	mostWidth  = 1 << 10   // r of scrypt: beside N blocks it takes p and two more, of r each
 	mostLanes  = 16
 	leastSum   = 16 // bytes
 	mostSum    = 128
@@ -127,7 +128,7 @@ func (c Cost) bounded() bool {
 	case Bcrypt:
 		return work <= mostBcrypt
 	case Scrypt:
-		if work > 20 || memory > mostBlocks || lanes > mostLanes {
+		if work > 20 || memory > mostWidth || lanes > mostLanes {
 			return false
 		}
 		blocks := memory << work

@@ -107,6 +107,7 @@ func TestWhatIsTooCostlyIsNotTakenOver(t *testing.T) {
 		"$scrypt$ln=15,r=8,p=9$" + salt + "$" + sum:                        ErrCostly,
 		"$scrypt$ln=40,r=8,p=1$" + salt + "$" + sum:                        ErrCostly,
 		"$scrypt$ln=1,r=4294967295,p=1$" + salt + "$" + sum:                ErrCostly,
+		"$scrypt$ln=1,r=524288,p=2$" + salt + "$" + sum:                    ErrCostly,
 		"$scrypt$ln=64,r=8,p=1$" + salt + "$" + sum:                        ErrUnknown,
 		"$pbkdf2-sha256$i=2000000$" + salt + "$" + sum:                     nil,
 		"$pbkdf2-sha256$i=2000001$" + salt + "$" + sum:                     ErrCostly,

@@ -93,7 +93,7 @@ func (r *records) pass(window []byte) error {
 	for {
 		_, err := r.r.ReadSlice('\n')
 		if err == nil || errors.Is(err, io.EOF) {
-			return ErrLong.With("Most", 1)
+			return ErrLong.With("Most", mostRecord>>10)
 		}
 		if !errors.Is(err, bufio.ErrBufferFull) {
 			return err

@@ -17,7 +17,7 @@ type bounded struct {
 
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.left <= 0 {
-		return 0, ErrLong.With("Most", MostPerson>>20)
+		return 0, ErrLong.With("Most", MostPerson>>10)
 	}
 	n, err := b.r.Read(p[:min(len(p), b.left)])
 	b.left -= n
@@ -70,7 +70,7 @@ func (d document) members(member func(name string) error) error {
 	if t, err := d.token(); err != nil || t != json.Delim('{') {
 		return errors.Join(ErrFile.With("Person", 1), err)
 	}
-	for d.More() {
+	for d.more() {
 		name, err := d.token()
 		if err != nil {
 			return err
@@ -80,7 +80,22 @@ func (d document) members(member func(name string) error) error {
 			return err
 		}
 	}
-	_, err := d.token()
+	return d.closes('}')
+}
+
+// more reports whether another value follows in an object or a list. It is false, too, where none is
+// found within MostPerson bytes: closes tells the two apart.
+func (d document) more() bool {
+	d.in.left = MostPerson
+	return d.More()
+}
+
+// closes reads the end of an object or a list. Anything else there would be lost without a word.
+func (d document) closes(end json.Delim) error {
+	t, err := d.token()
+	if err == nil && t != end {
+		err = ErrLong.With("Most", MostPerson>>10)
+	}
 	return err
 }
 
@@ -89,11 +104,8 @@ func (d document) list(each func(number int, value json.RawMessage) error) error
 	if t, err := d.token(); err != nil || t != json.Delim('[') {
 		return errors.Join(ErrFile.With("Person", 1), err)
 	}
-	for n := 1; ; n++ {
-		d.in.left = MostPerson
-		if !d.More() {
-			break
-		}
+	n := 1
+	for ; d.more(); n++ {
 		var value json.RawMessage
 		if err := d.Decode(&value); err != nil {
 			return brokenAt(n, err)
@@ -102,8 +114,7 @@ func (d document) list(each func(number int, value json.RawMessage) error) error
 			return err
 		}
 	}
-	_, err := d.token()
-	return brokenAt(0, err)
+	return brokenAt(n, d.closes(']'))
 }
 
 // brokenAt says at which person a document cannot be read any further.

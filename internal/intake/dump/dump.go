@@ -117,7 +117,7 @@ func (l *lines) next() ([]byte, error) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
-		return nil, ErrLong.With("Most", MostPerson>>20)
+		return nil, ErrLong.With("Most", MostPerson>>10)
 	case err != nil && (len(line) == 0 || !errors.Is(err, io.EOF)):
 		return nil, err
 	}
