@@ -329,6 +329,29 @@ func TestARestoreWantsAnEmptyPlace(t *testing.T) {
 	}
 }
 
+// Tables and views of extensions or of Litestream are neither copied nor emptied.
+func TestTablesOfOthersAreLeftAlone(t *testing.T) {
+	i := newInstallation(t)
+	d := place(t, false, i.Clock)
+	for _, statement := range []string{
+		`create table _litestream_seq (id bigint, seq bigint)`,
+		`insert into _litestream_seq (id, seq) values (1, 2)`,
+		`create view loads as select 1.5 as many`,
+	} {
+		dbtest.Do(t, d, statement)
+	}
+	i.restore(t, d, i.backup(t), true)
+	var rows int
+	if _, err := d.One(t.Context(), db.Into(&rows), `select count(*) from _litestream_seq`); err != nil || rows != 1 {
+		t.Errorf("%d rows of another's table are left, %v", rows, err)
+	}
+	var b bytes.Buffer
+	if _, err := backup.Write(t.Context(), d, i.keys, &b, backup.Writing{Program: "test", Progress: quiet}); err != nil {
+		t.Fatal(err)
+	}
+	i.restore(t, place(t, true, i.Clock), b.Bytes(), true)
+}
+
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }

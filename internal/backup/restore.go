@@ -143,6 +143,7 @@ func load(ctx context.Context, tx *db.Tx, from Source, how How) error {
 	if err != nil {
 		return err
 	}
+	tables = own(tables)
 	for _, t := range slices.Backward(tables) { // migrations put rows into some
 		if _, err := tx.Rewrite(ctx, t.Name, "", ""); err != nil {
 			return err
