@@ -25,6 +25,9 @@ func Write(ctx context.Context, d *db.DB, keys secret.Keys, to io.Writer, w Writ
 	defer cancel()
 	var h Header
 	err := d.View(ctx, func(tx *db.Tx) error {
+		if err := tx.Unhurried(ctx); err != nil {
+			return err
+		}
 		h = Header{MadeAt: tx.Now(), Program: w.Program, Database: "postgresql", Key: keys.Sealing.Current().ID}
 		if d.Path() != "" {
 			h.Database = "sqlite"

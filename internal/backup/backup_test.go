@@ -230,6 +230,29 @@ func TestEveryLogBeginsAnEpoch(t *testing.T) {
 }
 
 // Owners read on their first page when and by whom it was restored, and nobody else does.
+// The first leaf of an epoch is its first, however much waited to be sealed.
+func TestAllThatWaitsIsSealedBeforeAnEpochBegins(t *testing.T) {
+	d, clock := dbtest.Open(t)
+	i := installation{keys: secret.NewKeys()}
+	if err := d.Update(t.Context(), func(tx *db.Tx) error {
+		for range 5100 {
+			if err := audit.Record(t.Context(), tx, audit.Event{OrgID: "org_a", Actor: audit.System, ActorName: audit.System, Action: "test.done"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(time.Hour)
+	if err := backup.Adopt(t.Context(), d, i.how(true)); err != nil {
+		t.Fatal(err)
+	}
+	if waits, _, err := audit.Unsealed(t.Context(), d); err != nil || waits != 2 {
+		t.Errorf("%d events wait to be sealed in the epoch, and the first of two logs should, %v", waits, err)
+	}
+}
+
 func TestOwnersReadThatItWasRestored(t *testing.T) {
 	i := newInstallation(t)
 	b := i.backup(t)
@@ -467,6 +490,25 @@ func TestHalfAFileHasNoName(t *testing.T) {
 	}
 	if left, err := os.ReadDir(filepath.Dir(file)); err != nil || len(left) != 0 {
 		t.Errorf("%v are left, %v", left, err)
+	}
+}
+
+// A file that is there under the name of the half one is not written into.
+func TestNobodyElseReadsABackup(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.backup")
+	theirs, err := os.OpenFile(file+".part", os.O_CREATE|os.O_RDWR, 0o666)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	if err := backup.Create(file, backup.Lock{}, func(to io.Writer) error { _, err := io.WriteString(to, "keys"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if read, err := io.ReadAll(theirs); err != nil || len(read) > 0 {
+		t.Errorf("somebody else reads %q, %v", read, err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("it has the mode %v, %v", info.Mode(), err)
 	}
 }
 
