@@ -352,6 +352,31 @@ func TestARestoreWantsAnEmptyPlace(t *testing.T) {
 	}
 }
 
+// On a machine whose clock is behind, what was proved until the backup would be taken again.
+func TestARestoreWantsAClockThatIsRight(t *testing.T) {
+	i := newInstallation(t)
+	b := i.backup(t)
+	made, err := backup.Check(source(b), i.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := place(t, false, i.Clock)
+	behind := func() time.Time { return i.Clock.Now().Add(-2 * time.Second) }
+	d.Clock = behind
+	if err := backup.Restore(t.Context(), d, source(b), made, i.how(true)); !errors.Is(err, backup.ErrClock) {
+		t.Errorf("a restore is answered by %v", err)
+	}
+	if empty, err := d.Empty(t.Context()); err != nil || !empty {
+		t.Errorf("the place is empty: %v, %v", empty, err)
+	}
+	d.Clock = i.Clock.Now
+	i.restore(t, d, b, true)
+	d.Clock = behind
+	if err := backup.Adopt(t.Context(), d, i.how(true)); !errors.Is(err, backup.ErrClock) {
+		t.Errorf("an adoption is answered by %v", err)
+	}
+}
+
 // Tables and views of extensions or of Litestream are neither copied nor emptied.
 func TestTablesOfOthersAreLeftAlone(t *testing.T) {
 	i := newInstallation(t)

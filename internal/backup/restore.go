@@ -37,6 +37,8 @@ type How struct {
 var (
 	ErrOccupied = errors.New("there is an installation here already: restore into an empty place")
 	ErrServing  = errors.New("a server runs on this database, or one was killed less than a minute ago: stop it, and wait")
+	// What was proved until then would be taken again, and the epoch be before that of the backup.
+	ErrClock = errors.New("by the clock of this machine the backup, or an earlier restore, is of the future: set the clock")
 )
 
 // Unfinished is the row of installation that a restore leaves while it is under way. Nothing is to be
@@ -101,6 +103,9 @@ func serving(ctx context.Context, tx *db.Tx) error {
 func Restore(ctx context.Context, d *db.DB, from Source, h Header, how How) error {
 	ctx, cancel := context.WithTimeout(ctx, lasts)
 	defer cancel()
+	if d.Now().Before(h.MadeAt) {
+		return ErrClock
+	}
 	if err := Vacant(ctx, d); err != nil {
 		return err
 	}
@@ -221,6 +226,9 @@ func (l *loading) line(ctx context.Context, line []byte) error {
 // transaction. All that waits to be sealed is sealed before, so that an epoch's first leaf is its first.
 func begin(ctx context.Context, d *db.DB, how How, madeAt time.Time) error {
 	before, err := audit.EpochOf(ctx, d, how.Keys.Sealing)
+	if err == nil && d.Now().Before(before.At) {
+		err = ErrClock
+	}
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func (t *Tx) ending(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // Unhurried lets a transaction take its time on PostgreSQL, where a server ends one in which it hears
 // nothing for a while (idlesFor), and perhaps one of its statements: a backup waits for the disk that
-// it is written to. Its context needs an end of its own.
+// takes it. Its context needs an end of its own.
 func (t *Tx) Unhurried(ctx context.Context) error {
 	if t.db.dialect != postgresDialect {
 		return nil
