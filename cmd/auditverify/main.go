@@ -242,7 +242,7 @@ func (v *verifier) end(events int64) error {
 	switch {
 	case events != v.events:
 		return fmt.Errorf("the export had %d events, and %d are here", events, v.events)
-	case v.lost():
+	case v.lost() && !v.sinceFound:
 		return v.errLost()
 	case v.since != nil && v.since.size > v.signed.size:
 		return fmt.Errorf("the log was cut off: it has %d events, and had %d at the old checkpoint", v.signed.size, v.since.size)
@@ -285,10 +285,10 @@ func (v *verifier) compare() error {
 			root = h
 		}
 	}
-	if v.lost() && v.size == v.since.size && v.size != v.signed.size {
+	old := v.since != nil && v.size == v.since.size
+	if old && root != v.since.root && v.lost() && v.size != v.signed.size {
 		return v.errLost()
 	}
-	old := v.since != nil && v.size == v.since.size
 	if v.sinceFound = v.sinceFound || old; old && root != v.since.root || v.size == v.signed.size && root != v.signed.root {
 		return fmt.Errorf("the %d events up to here are not the ones of the checkpoint", v.size)
 	}

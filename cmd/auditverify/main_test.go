@@ -258,17 +258,7 @@ func TestALogThatWasRestored(t *testing.T) {
 	}
 	l.Logs = audit.NewLogs(audit.Settings{Sealing: l.keys, Host: "id.example:8080"})
 	l.seal()
-	l.clock.Advance(time.Second)
-	if err := l.d.Update(t.Context(), func(tx *db.Tx) error {
-		return l.Begin(t.Context(), tx, l.keys, audit.Epoch{By: "root@test"})
-	}); err != nil {
-		t.Fatal(err)
-	}
-	e, err := audit.EpochOf(t.Context(), l.d, l.keys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Logs = audit.NewLogs(audit.Settings{Sealing: l.keys, Host: "id.example:8080", Since: e.At})
+	l.restored()
 	l.record(6)
 	now := l.checkpoint()
 	folder := t.TempDir()
@@ -306,4 +296,29 @@ func TestALogThatWasRestored(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, said, c.says)
 		}
 	}
+
+	l.restored() // once more, and nothing was lost
+	l.record(2)
+	later := l.checkpoint()
+	export = write("later.jsonl", strings.Join(l.export(audit.Query{}), "")+"\n")
+	said, err := run(keys{later.Key, now.Key}, write("since", now.Note), export)
+	if err != nil || !strings.Contains(said, "it has grown out of the old checkpoint of 16") {
+		t.Errorf("between two restores: %q, %v", said, err)
+	}
+}
+
+// restored begins an epoch, as a restore does.
+func (l *log) restored() {
+	l.t.Helper()
+	l.clock.Advance(time.Second)
+	if err := l.d.Update(l.t.Context(), func(tx *db.Tx) error {
+		return l.Begin(l.t.Context(), tx, l.keys, audit.Epoch{By: "root@test"})
+	}); err != nil {
+		l.t.Fatal(err)
+	}
+	e, err := audit.EpochOf(l.t.Context(), l.d, l.keys)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.Logs = audit.NewLogs(audit.Settings{Sealing: l.keys, Host: "id.example:8080", Since: e.At})
 }

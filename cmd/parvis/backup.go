@@ -12,6 +12,7 @@ import (
 
 	"parvis/internal/backup"
 	"parvis/internal/db"
+	"parvis/internal/secret"
 )
 
 // The exit codes of backup and restore besides those of every command.
@@ -109,6 +110,9 @@ func (w writing) write(path string) error {
 	if err != nil {
 		return err
 	}
+	if err := w.fit(keys); err != nil {
+		return err
+	}
 	for _, taken := range []string{path, path + backup.KeysSuffix} {
 		if _, err := os.Lstat(taken); err == nil && (w.keys || taken == path) {
 			return fmt.Errorf("%s is there already: name a new file", taken)
@@ -134,6 +138,20 @@ func (w writing) write(path string) error {
 	}
 	w.tell(path, made)
 	return nil
+}
+
+// fit refuses keys that are not the database's: a backup with them is of no use, which would be found
+// out when it is needed.
+func (w writing) fit(keys secret.Keys) error {
+	s := storage{db: w.db}
+	known, err := s.knownKeys(w.ctx)
+	if err == nil {
+		err = s.whole(w.ctx, known)
+	}
+	if err == nil && !keysFit(keys, known) {
+		err = fmt.Errorf("%s are not the keys of this database: name the folder with its keys (--data), or the right database (--database)", w.plan.keysPath())
+	}
+	return err
 }
 
 // tell says what was written, and what to beware of.
@@ -176,7 +194,8 @@ func (w writing) repeat(folder string, every time.Duration, keep int) error {
 		if err != nil {
 			return err
 		}
-		if wait := newest.Add(every).Sub(w.db.Now()); wait > 0 {
+		// One of the future was made when the clock was wrong.
+		if wait := min(newest.Add(every).Sub(w.db.Now()), every); wait > 0 {
 			select {
 			case <-w.ctx.Done():
 				return nil

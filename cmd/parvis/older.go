@@ -34,7 +34,12 @@ func (s *storage) current(ctx context.Context, a *app.App, log *slog.Logger) err
 // watches is how often a node looks whether its database was put back.
 const watches = 5 * time.Second
 
-// watch ends serving once the database is older than what this node knows of it.
+// stale reports whether an error of Watch says that nothing may be served on.
+func stale(err error) bool {
+	return errors.Is(err, audit.ErrOlder) || errors.Is(err, audit.ErrRestored)
+}
+
+// watch ends serving once the database is older than what this node knows of it, or was restored.
 func (s *storage) watch(ctx context.Context, a *app.App, log *slog.Logger, end context.CancelCauseFunc) {
 	tick := time.NewTicker(watches)
 	defer tick.Stop()
@@ -48,6 +53,11 @@ func (s *storage) watch(ctx context.Context, a *app.App, log *slog.Logger, end c
 		if errors.Is(err, audit.ErrOlder) {
 			log.ErrorContext(ctx, "the database was put back by hand: nothing more is served", "error", err.Error(), "do", "parvis restore --adopt")
 			end(older(err))
+			return
+		}
+		if stale(err) {
+			log.ErrorContext(ctx, "nothing more is served", "error", err.Error(), "do", "start this node again")
+			end(fmt.Errorf("%w: start it again", err))
 			return
 		}
 		if err != nil && !errors.Is(err, context.Canceled) {

@@ -370,6 +370,15 @@ func TestBadBackupsAreRefused(t *testing.T) {
 	if _, errors, code := parvis(t, l.dir, l.env, "restore", "good.backup"); code != exitOccupied || !strings.Contains(errors, "there is an installation here already") {
 		t.Errorf("a restore over an installation ended with %d and said %s", code, errors)
 	}
+	if err := os.WriteFile(filepath.Join(l.dir, "data", "keys"), []byte(read(t, foreign)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errors, code := parvis(t, l.dir, l.env, "backup", "other.backup"); code != exitFailed || !strings.Contains(errors, "are not the keys of this database") {
+		t.Errorf("a backup with another's keys ended with %d and said %s", code, errors)
+	}
+	if made, err := filepath.Glob(filepath.Join(l.dir, "other.backup*")); err != nil || len(made) > 0 {
+		t.Errorf("it left %v, %v", made, err)
+	}
 }
 
 func read(t *testing.T, path string) string {

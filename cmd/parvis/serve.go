@@ -136,7 +136,7 @@ func (s *storage) serve(ctx context.Context, r launch) error {
 	h := s.operations(a, log)
 	context.AfterFunc(ctx, func() {
 		h.End()
-		if errors.Is(context.Cause(ctx), audit.ErrOlder) {
+		if stale(context.Cause(ctx)) {
 			refuse() // nothing more is answered from a database that was put back
 			return
 		}
@@ -163,7 +163,7 @@ func (s *storage) serve(ctx context.Context, r launch) error {
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	defer context.AfterFunc(ctx, func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) })()
 	err := serving.Run(taking, log, server)
-	if why := context.Cause(ctx); errors.Is(why, audit.ErrOlder) {
+	if why := context.Cause(ctx); stale(why) {
 		err = errors.Join(why, err)
 	}
 	stop()

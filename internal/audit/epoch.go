@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -60,7 +61,12 @@ func Restored(ctx context.Context, tx *db.Tx) (e Epoch, err error) {
 	if tx.Restored().IsZero() {
 		return e, nil
 	}
-	text, err := db.ReadNote(ctx, tx, epochNote)
+	return readEpoch(ctx, tx)
+}
+
+// readEpoch does not ask who wrote it.
+func readEpoch(ctx context.Context, r db.Reader) (e Epoch, err error) {
+	text, err := db.ReadNote(ctx, r, epochNote)
 	if err == nil && text != "" {
 		err = json.Unmarshal([]byte(text), &e)
 	}
@@ -221,7 +227,12 @@ func LeafOf(ctx context.Context, r db.Reader, org string, sequence int64) (int64
 // earlier copy in its place.
 var ErrOlder = errors.New("the database is older than what this node knows of it: an earlier copy was put in its place")
 
-// Watch returns ErrOlder if the database is older than what this node knows of it. It then learns
+// ErrRestored is returned for a database that was restored, or adopted, while this node ran. What the
+// node knows of it is of before, such as from when on a proof is refused.
+var ErrRestored = errors.New("the database was restored while this node ran")
+
+// Watch returns ErrOlder if the database is older than what this node knows of it, and ErrRestored if
+// an epoch began that this node did not find when it opened the database. It then learns
 // what has grown since: each node knows every log, whichever node sealed it. A node that knew nothing
 // of a database that has logs was blind: it cannot tell.
 func (l *Logs) Watch(ctx context.Context, d *db.DB) (blind bool, err error) {
@@ -250,6 +261,9 @@ func (l *Logs) Watch(ctx context.Context, d *db.DB) (blind bool, err error) {
 		if p.epoch > l.known.epoch || p.epoch == l.known.epoch && sizes[org] < p.size {
 			return false, fmt.Errorf("%w: %w", l.known.compare(tree{org: org, edge: edge{size: sizes[org]}}, nil), ErrOlder)
 		}
+	}
+	if e, err := readEpoch(ctx, d); err != nil || epochName(e.At) != l.known.epoch {
+		return false, cmp.Or(err, ErrRestored)
 	}
 	blind = len(l.known.roots) == 0 && len(sizes) > 0
 	return blind, l.learn(ctx, d, grown)

@@ -102,6 +102,26 @@ func TestANodeKnowsThatItsDatabaseIsOlder(t *testing.T) {
 	}
 }
 
+// A node that was cut off while the database was restored does not go on with what it knew before.
+func TestANodeKnowsThatItRanThroughARestore(t *testing.T) {
+	t.Parallel()
+	d, _ := dbtest.Open(t)
+	keys := secret.NewKeys().Sealing
+	l := audit.NewLogs(audit.Settings{Sealing: keys, Host: "id.example"})
+	many(t, d, "org_a", 3)
+	sweep(t, d, l)
+	if _, err := l.Watch(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	e := begin(t, d, audit.NewLogs(audit.Settings{Sealing: keys}), keys)
+	if _, err := l.Watch(t.Context(), d); !errors.Is(err, audit.ErrRestored) {
+		t.Errorf("it is answered by %v", err)
+	}
+	if _, err := audit.NewLogs(audit.Settings{Sealing: keys, Since: e.At}).Watch(t.Context(), d); err != nil {
+		t.Errorf("a node that started since is answered by %v", err)
+	}
+}
+
 // Somebody who can write the database, and has not its keys, begins no epoch.
 func TestAnEpochIsProvedByTheKeys(t *testing.T) {
 	t.Parallel()

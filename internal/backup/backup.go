@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"parvis/internal/db"
@@ -24,6 +25,9 @@ func Write(ctx context.Context, d *db.DB, keys secret.Keys, to io.Writer, w Writ
 	defer cancel()
 	var h Header
 	err := d.View(ctx, func(tx *db.Tx) error {
+		if err := tx.Unhurried(ctx); err != nil {
+			return err
+		}
 		h = Header{MadeAt: tx.Now(), Program: w.Program, Database: "postgresql", Key: keys.Sealing.Current().ID}
 		if d.Path() != "" {
 			h.Database = "sqlite"
@@ -63,6 +67,9 @@ func describe(ctx context.Context, tx *db.Tx, h *Header) ([]db.Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	if h.Schema.Known() == nil { // what is new in a newer one is not known here, and is copied
+		tables = own(tables)
+	}
 	for _, t := range tables {
 		n, err := tx.Count(ctx, t.Name, "")
 		if err != nil {
@@ -75,6 +82,14 @@ func describe(ctx context.Context, tx *db.Tx, h *Header) ([]db.Table, error) {
 	}
 	h.People, err = tx.Count(ctx, "users", "deleted_at is null")
 	return tables, err
+}
+
+// own leaves out tables and views that are not listed in fates. They are somebody else's, such as an
+// extension's or Litestream's: a backup does not copy them, and a restore does not empty them.
+func own(tables []db.Table) []db.Table {
+	return slices.DeleteFunc(tables, func(t db.Table) bool {
+		return !slices.ContainsFunc(fates, func(f fate) bool { return f.table == t.Name })
+	})
 }
 
 // everyRows is after how many rows progress is told.

@@ -230,6 +230,29 @@ func TestEveryLogBeginsAnEpoch(t *testing.T) {
 }
 
 // Owners read on their first page when and by whom it was restored, and nobody else does.
+// The first leaf of an epoch is its first, however much waited to be sealed.
+func TestAllThatWaitsIsSealedBeforeAnEpochBegins(t *testing.T) {
+	d, clock := dbtest.Open(t)
+	i := installation{keys: secret.NewKeys()}
+	if err := d.Update(t.Context(), func(tx *db.Tx) error {
+		for range 5100 {
+			if err := audit.Record(t.Context(), tx, audit.Event{OrgID: "org_a", Actor: audit.System, ActorName: audit.System, Action: "test.done"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(time.Hour)
+	if err := backup.Adopt(t.Context(), d, i.how(true)); err != nil {
+		t.Fatal(err)
+	}
+	if waits, _, err := audit.Unsealed(t.Context(), d); err != nil || waits != 2 {
+		t.Errorf("%d events wait to be sealed in the epoch, and the first of two logs should, %v", waits, err)
+	}
+}
+
 func TestOwnersReadThatItWasRestored(t *testing.T) {
 	i := newInstallation(t)
 	b := i.backup(t)
@@ -327,6 +350,54 @@ func TestARestoreWantsAnEmptyPlace(t *testing.T) {
 	if note, err := db.ReadNote(t.Context(), d, backup.Unfinished); err != nil || note != "" {
 		t.Errorf("the note %q stayed, %v", note, err)
 	}
+}
+
+// On a machine whose clock is behind, what was proved until the backup would be taken again.
+func TestARestoreWantsAClockThatIsRight(t *testing.T) {
+	i := newInstallation(t)
+	b := i.backup(t)
+	made, err := backup.Check(source(b), i.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := place(t, false, i.Clock)
+	behind := func() time.Time { return i.Clock.Now().Add(-2 * time.Second) }
+	d.Clock = behind
+	if err := backup.Restore(t.Context(), d, source(b), made, i.how(true)); !errors.Is(err, backup.ErrClock) {
+		t.Errorf("a restore is answered by %v", err)
+	}
+	if empty, err := d.Empty(t.Context()); err != nil || !empty {
+		t.Errorf("the place is empty: %v, %v", empty, err)
+	}
+	d.Clock = i.Clock.Now
+	i.restore(t, d, b, true)
+	d.Clock = behind
+	if err := backup.Adopt(t.Context(), d, i.how(true)); !errors.Is(err, backup.ErrClock) {
+		t.Errorf("an adoption is answered by %v", err)
+	}
+}
+
+// Tables and views of extensions or of Litestream are neither copied nor emptied.
+func TestTablesOfOthersAreLeftAlone(t *testing.T) {
+	i := newInstallation(t)
+	d := place(t, false, i.Clock)
+	for _, statement := range []string{
+		`create table _litestream_seq (id bigint, seq bigint)`,
+		`insert into _litestream_seq (id, seq) values (1, 2)`,
+		`create view loads as select 1.5 as many`,
+	} {
+		dbtest.Do(t, d, statement)
+	}
+	i.restore(t, d, i.backup(t), true)
+	var rows int
+	if _, err := d.One(t.Context(), db.Into(&rows), `select count(*) from _litestream_seq`); err != nil || rows != 1 {
+		t.Errorf("%d rows of another's table are left, %v", rows, err)
+	}
+	var b bytes.Buffer
+	if _, err := backup.Write(t.Context(), d, i.keys, &b, backup.Writing{Program: "test", Progress: quiet}); err != nil {
+		t.Fatal(err)
+	}
+	i.restore(t, place(t, true, i.Clock), b.Bytes(), true)
 }
 
 type failing struct{ err error }
@@ -444,6 +515,25 @@ func TestHalfAFileHasNoName(t *testing.T) {
 	}
 	if left, err := os.ReadDir(filepath.Dir(file)); err != nil || len(left) != 0 {
 		t.Errorf("%v are left, %v", left, err)
+	}
+}
+
+// A file that is there under the name of the half one is not written into.
+func TestNobodyElseReadsABackup(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.backup")
+	theirs, err := os.OpenFile(file+".part", os.O_CREATE|os.O_RDWR, 0o666)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	if err := backup.Create(file, backup.Lock{}, func(to io.Writer) error { _, err := io.WriteString(to, "keys"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if read, err := io.ReadAll(theirs); err != nil || len(read) > 0 {
+		t.Errorf("somebody else reads %q, %v", read, err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("it has the mode %v, %v", info.Mode(), err)
 	}
 }
 

@@ -1,6 +1,8 @@
 package backup
 
 import (
+	"errors"
+	"io"
 	"slices"
 	"testing"
 
@@ -35,6 +37,19 @@ func TestARestoreKnowsWhatToDoWithEveryTable(t *testing.T) {
 	}
 	if len(listed) != len(tables) {
 		t.Errorf("%d tables are listed, and there are %d", len(listed), len(tables))
+	}
+}
+
+// Somebody may set up an installation while a restore begins.
+func TestARestoreLooksAgainBeforeItEmptiesTables(t *testing.T) {
+	d, _ := dbtest.Open(t)
+	dbtest.Do(t, d, `
+		insert into organizations (id, short_name, short_name_key, short_name_skeleton, display_name, display_name_skeleton, language, contact,
+			invitation_lifetime, created_at)
+		values ('org_x', 'x', 'x', 'x', 'X', 'x', 'en', '', 0, 0)`)
+	unread := func() (io.ReadCloser, error) { return nil, errors.New("it is read") }
+	if err := d.Update(t.Context(), func(tx *db.Tx) error { return load(t.Context(), tx, unread, How{}) }); !errors.Is(err, ErrOccupied) {
+		t.Errorf("it is answered by %v", err)
 	}
 }
 

@@ -96,13 +96,17 @@ func (l *Lock) Passphrase(path string) error {
 	return err
 }
 
-// Create writes a new file, for its owner only. Half a file never has its name.
+// Create writes a new file, for its owner only. Half a file never has its name. What a process that
+// was killed left of one is removed, and never written into: others might read it.
 func Create(path string, l Lock, write func(io.Writer) error) (err error) {
 	if _, err := os.Lstat(path); err == nil {
 		return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
 	}
 	part := path + ".part"
-	file, err := os.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := os.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

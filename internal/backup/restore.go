@@ -37,6 +37,8 @@ type How struct {
 var (
 	ErrOccupied = errors.New("there is an installation here already: restore into an empty place")
 	ErrServing  = errors.New("a server runs on this database, or one was killed less than a minute ago: stop it, and wait")
+	// What was proved until then would be taken again, and the epoch be before that of the backup.
+	ErrClock = errors.New("by the clock of this machine the backup, or an earlier restore, is of the future: set the clock")
 )
 
 // Unfinished is the row of installation that a restore leaves while it is under way. Nothing is to be
@@ -71,17 +73,19 @@ func Vacant(ctx context.Context, d *db.DB) error {
 	if err != nil || empty {
 		return err
 	}
-	cut, err := db.ReadNote(ctx, d, Unfinished)
+	return d.View(ctx, func(tx *db.Tx) error { return vacant(ctx, tx) })
+}
+
+func vacant(ctx context.Context, tx *db.Tx) error {
+	cut, err := db.ReadNote(ctx, tx, Unfinished)
 	if err != nil || cut != "" {
 		return err
 	}
-	return d.View(ctx, func(tx *db.Tx) error {
-		n, err := tx.Count(ctx, "organizations", "")
-		if err == nil && n > 0 {
-			err = ErrOccupied
-		}
-		return errors.Join(err, serving(ctx, tx))
-	})
+	n, err := tx.Count(ctx, "organizations", "")
+	if err == nil && n > 0 {
+		err = ErrOccupied
+	}
+	return errors.Join(err, serving(ctx, tx))
 }
 
 // serving returns ErrServing while a node holds the lease of what is done each second, which it gives
@@ -99,6 +103,9 @@ func serving(ctx context.Context, tx *db.Tx) error {
 func Restore(ctx context.Context, d *db.DB, from Source, h Header, how How) error {
 	ctx, cancel := context.WithTimeout(ctx, lasts)
 	defer cancel()
+	if d.Now().Before(h.MadeAt) {
+		return ErrClock
+	}
 	if err := Vacant(ctx, d); err != nil {
 		return err
 	}
@@ -128,8 +135,12 @@ func Adopt(ctx context.Context, d *db.DB, how How) error {
 	return begin(ctx, d, how, time.Time{})
 }
 
-// load replaces everything that a database has by what a backup has.
+// load replaces everything that a database has by what a backup has. It looks again whether there is
+// anything: somebody may have set up an installation since Restore looked.
 func load(ctx context.Context, tx *db.Tx, from Source, how How) error {
+	if err := errors.Join(tx.Unhurried(ctx), vacant(ctx, tx)); err != nil {
+		return err
+	}
 	in, err := from()
 	if err != nil {
 		return err
@@ -143,6 +154,7 @@ func load(ctx context.Context, tx *db.Tx, from Source, how How) error {
 	if err != nil {
 		return err
 	}
+	tables = own(tables)
 	for _, t := range slices.Backward(tables) { // migrations put rows into some
 		if _, err := tx.Rewrite(ctx, t.Name, "", ""); err != nil {
 			return err
@@ -211,17 +223,30 @@ func (l *loading) line(ctx context.Context, line []byte) error {
 }
 
 // begin does with every table what fates says, and begins an epoch in every log, all in one
-// transaction. What waits to be sealed is sealed before, so that an epoch's first leaf is its first.
+// transaction. All that waits to be sealed is sealed before, so that an epoch's first leaf is its first.
 func begin(ctx context.Context, d *db.DB, how How, madeAt time.Time) error {
 	before, err := audit.EpochOf(ctx, d, how.Keys.Sealing)
+	if err == nil && d.Now().Before(before.At) {
+		err = ErrClock
+	}
 	if err != nil {
 		return err
 	}
-	if err := audit.NewLogs(audit.Settings{Sealing: how.Keys.Sealing, Since: before.At}).Sweep(ctx, d); err != nil {
-		return fmt.Errorf("sealing what was recorded last: %w", err)
+	last := audit.NewLogs(audit.Settings{Sealing: how.Keys.Sealing, Since: before.At})
+	for waits := 1; waits > 0; { // a sweep seals a part
+		err := last.Sweep(ctx, d)
+		if err == nil {
+			waits, _, err = audit.Unsealed(ctx, d)
+		}
+		if err != nil {
+			return fmt.Errorf("sealing what was recorded last: %w", err)
+		}
 	}
 	logs := audit.NewLogs(audit.Settings{Sealing: how.Keys.Sealing, Since: before.At, File: how.Roots})
 	return d.Update(ctx, func(tx *db.Tx) error {
+		if err := tx.Unhurried(ctx); err != nil {
+			return err
+		}
 		for _, f := range fates {
 			if err := f.meet(ctx, tx, how.AsOfBackup); err != nil {
 				return err

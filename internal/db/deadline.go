@@ -39,6 +39,17 @@ func (t *Tx) ending(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadlineCause(ctx, t.until, errSilent)
 }
 
+// Unhurried lets a transaction take its time on PostgreSQL, where a server ends one in which it hears
+// nothing for a while (idlesFor), and perhaps one of its statements: a backup waits for the disk that
+// takes it. Its context needs an end of its own.
+func (t *Tx) Unhurried(ctx context.Context) error {
+	if t.db.dialect != postgresDialect {
+		return nil
+	}
+	_, err := t.One(ctx, Into(new(string), new(string)), `select set_config('`+idleSetting+`', '0', true), set_config('statement_timeout', '0', true)`)
+	return err
+}
+
 // silent closes the connections that nobody uses if a call ended without an answer: what is
 // between us and the server may have forgotten them too, and each would cost the next caller as
 // much time.

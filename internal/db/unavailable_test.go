@@ -195,6 +195,52 @@ func TestANodeThatIsCutOffInMidTransactionKeepsNobodyOut(t *testing.T) {
 	}
 }
 
+// A backup is not ended by the server because its disk is slow, or a table long.
+func TestAnUnhurriedTransactionIsNotEnded(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(dbtest.PostgresVariable) == "" || os.Getenv(dbtest.PoolerVariable) != "" {
+		t.Skip("PostgreSQL alone ends transactions; a pooler has settings of its own")
+	}
+	u, err := url.Parse(dbtest.Address(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("idle_in_transaction_session_timeout", "500")
+	q.Set("statement_timeout", "500")
+	u.RawQuery = q.Encode()
+	d, err := db.Open(t.Context(), u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for _, unhurried := range []bool{false, true} {
+		for what, take := range map[string]func(*db.Tx) error{
+			"silence": func(*db.Tx) error { time.Sleep(time.Second); return nil }, // the server's clock
+			"statement": func(tx *db.Tx) error {
+				_, err := tx.One(t.Context(), db.Into(new(int)), `select 1 from pg_sleep(1)`)
+				return err
+			},
+		} {
+			err := d.View(t.Context(), func(tx *db.Tx) error {
+				if unhurried {
+					if err := tx.Unhurried(t.Context()); err != nil {
+						return err
+					}
+				}
+				if err := take(tx); err != nil {
+					return err
+				}
+				_, err := tx.One(t.Context(), db.Into(new(int)), `select 1`)
+				return err
+			})
+			if (err == nil) != unhurried {
+				t.Errorf("unhurried %v, after a long %s: %v", unhurried, what, err)
+			}
+		}
+	}
+}
+
 // A program that holds the file's lock is as silent as a server that does not answer.
 func TestAFileThatAnotherProgramHoldsIsLeftInTenSeconds(t *testing.T) {
 	t.Parallel()
