@@ -12,6 +12,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/measure"
 	"parvis/internal/secret"
+	"parvis/internal/trace"
 )
 
 // sweep is work that is repeated: a plain function of the package that owns the rows.
@@ -80,7 +81,7 @@ func (a *App) Run(ctx context.Context) {
 func (a *App) sweepOnce(ctx context.Context, s *sweep) {
 	ctx, span := a.trace.Work(db.AfterPeople(ctx), "sweep "+s.name)
 	reference := secret.NewID("swp")[:14]
-	span.Text("parvis.reference", reference)
+	span.Text(trace.Reference, reference)
 	defer span.End()
 	defer func() {
 		if p := recover(); p != nil {

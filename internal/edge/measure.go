@@ -31,8 +31,8 @@ func (e *Edge) measure(span *trace.Span, r *http.Request, status int, took time.
 	}
 	span.Name(route)
 	span.Text("http.request.method", methodOf(r))
-	span.Text("http.route", r.Pattern)
-	span.Text("parvis.reference", audit.OriginOf(r.Context()).Request)
+	span.Text(trace.Route, r.Pattern)
+	span.Text(trace.Reference, audit.OriginOf(r.Context()).Request)
 	span.Number("http.response.status_code", status)
 	if class == 5 {
 		span.Fail(classes[class])

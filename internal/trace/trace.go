@@ -32,6 +32,12 @@ const mostSpans = 1000
 // longestText is how much of a text a span keeps.
 const longestText = 2000
 
+// Names of values that more than one kind of span has.
+const (
+	Route     = "http.route"
+	Reference = "parvis.reference" // what a page shows, and the log has
+)
+
 // A Span is a piece of work. All methods of a nil Span do nothing.
 type Span struct {
 	in           *trace
