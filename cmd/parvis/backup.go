@@ -189,44 +189,39 @@ func (w writing) repeat(folder string, every time.Duration, keep int) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
-	for {
+	for w.ctx.Err() == nil {
 		_, newest, err := backup.Kept(folder)
 		if err != nil {
 			return err
 		}
 		// One of the future was made when the clock was wrong.
 		if wait := min(newest.Add(every).Sub(w.db.Now()), every); wait > 0 {
-			select {
-			case <-w.ctx.Done():
-				return nil
-			case <-time.After(wait):
-			}
-		}
-		err = w.write(filepath.Join(folder, backup.Name(w.db.Now())))
-		if err == nil {
-			_, err = backup.Thin(folder, keep)
-		}
-		switch {
-		case w.ctx.Err() != nil:
-			return nil
-		case err != nil:
+			rest(w.ctx, wait)
+		} else if err := w.again(folder, keep); err != nil && w.ctx.Err() == nil {
 			explain(w.err, err)
-			if interrupted := rest(w.ctx, min(every, retryBackup)) != nil; interrupted {
-				return nil // which is how it ends
-			}
+			rest(w.ctx, min(every, retryBackup))
 		}
 	}
+	return nil // it was interrupted, which is how it ends
+}
+
+// again makes one more backup, and removes those that are not kept any more.
+func (w writing) again(folder string, keep int) error {
+	if err := w.write(filepath.Join(folder, backup.Name(w.db.Now()))); err != nil {
+		return err
+	}
+	_, err := backup.Thin(folder, keep)
+	return err
 }
 
 // retryBackup is how long a backup that failed waits at most until it is tried again.
 const retryBackup = 10 * time.Minute
 
-func rest(ctx context.Context, lasts time.Duration) error {
+// rest waits, unless ctx ends before.
+func rest(ctx context.Context, lasts time.Duration) {
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
 	case <-time.After(lasts):
-		return nil
 	}
 }
 
