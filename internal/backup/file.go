@@ -92,8 +92,13 @@ func (l *Lock) Passphrase(path string) error {
 	}
 	to.SetWorkFactor(work)
 	by, err := age.NewScryptIdentity(line)
+	if err != nil {
+		return err
+	}
+	// Whoever wrote the file says what opening it costs, before anything shows who that was: 256 MB at most.
+	by.SetMaxWorkFactor(18)
 	l.recipients, l.identities, l.passphrase = append(l.recipients, to), append(l.identities, by), true
-	return err
+	return nil
 }
 
 // Create writes a new file, for its owner only. Half a file never has its name. What a process that
