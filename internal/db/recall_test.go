@@ -59,7 +59,7 @@ func (a *asker) falls(id string, deed func()) bool {
 // shows that the memory was in use all the time: on a slow machine, a second may pass meanwhile.
 func (a *asker) tries(begin func() (id string, deed func())) bool {
 	a.t.Helper()
-	for range 100 {
+	for range soon {
 		id, deed := begin()
 		a.hear()
 		a.ask(id)
@@ -75,6 +75,16 @@ func (a *asker) tries(begin func() (id string, deed func())) bool {
 	}
 	a.t.Fatal("nothing is ever remembered")
 	return false
+}
+
+// soon goes on for half a minute, every time a little later. While any transaction of the server goes on
+// that began before, in whatever database, PostgreSQL names what was changed since then at each hearing
+// anew; where that is everything, nothing is remembered meanwhile.
+func soon(yield func(int) bool) {
+	until := time.Now().Add(30 * time.Second)
+	for i := 0; time.Now().Before(until) && yield(i); i++ {
+		time.Sleep(time.Duration(min(i, 50)) * time.Millisecond)
+	}
 }
 
 // row is a row of a watched table: how it is made, changed and deleted, and the ids that it has.
@@ -477,7 +487,7 @@ func TestRecallDropsTheOldest(t *testing.T) {
 	a := newAsker(t, d)
 	a.recall.Most = 4
 	kept := map[string]bool{}
-	for range 100 {
+	for range soon {
 		a.hear()
 		clear(kept)
 		for i := range 20 {
