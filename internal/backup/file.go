@@ -95,7 +95,7 @@ func (l *Lock) Passphrase(path string) error {
 	if err != nil {
 		return err
 	}
-	// Whoever wrote the file says what opening it costs, before anything shows who that was: 256 MB at most.
+	// The file says what opening it costs, before anything shows who wrote it: 256 MB at most.
 	by.SetMaxWorkFactor(18)
 	l.recipients, l.identities, l.passphrase = append(l.recipients, to), append(l.identities, by), true
 	return nil

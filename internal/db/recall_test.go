@@ -79,7 +79,7 @@ func (a *asker) tries(begin func() (id string, deed func())) bool {
 
 // soon goes on for half a minute, every time a little later. While any transaction of the server goes on
 // that began before, in whatever database, PostgreSQL names what was changed since then at each hearing
-// anew; where that is everything, nothing is remembered meanwhile.
+// again; where that is everything, nothing is remembered meanwhile.
 func soon(yield func(int) bool) {
 	until := time.Now().Add(30 * time.Second)
 	for i := 0; time.Now().Before(until) && yield(i); i++ {
