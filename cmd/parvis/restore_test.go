@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"parvis/internal/access"
+	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
@@ -390,6 +391,26 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
+// sealed waits until the server has sealed what was recorded. Twice, because a node notes a root a moment
+// after it stored it.
+func (l *lived) sealed() {
+	l.t.Helper()
+	d, err := db.Open(l.t.Context(), l.database())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer d.Close()
+	for until, seen := time.Now().Add(30*time.Second), 0; seen < 2; time.Sleep(100 * time.Millisecond) {
+		n, _, err := audit.Unsealed(l.t.Context(), d)
+		if err != nil || time.Now().After(until) {
+			l.t.Fatalf("%d events wait to be sealed, %v", n, err)
+		}
+		if seen++; n > 0 {
+			seen = 0
+		}
+	}
+}
+
 // A database that was put back by hand is not served until it was adopted, whether a server runs or
 // starts.
 func TestADatabaseThatWasPutBackIsNotServed(t *testing.T) {
@@ -405,7 +426,7 @@ func TestADatabaseThatWasPutBackIsNotServed(t *testing.T) {
 	l.server = start(t, l.dir, l.base, l.env)
 	l.run("organization", "create", "Other", "--short-name", "other", "--owner", "eve@other.test", "--public-address", l.base)
 	l.run("organization", "suspend", "lumen")
-	time.Sleep(2500 * time.Millisecond) // what was recorded is sealed
+	l.sealed()
 	if err := l.server.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -423,7 +444,7 @@ func TestADatabaseThatWasPutBackIsNotServed(t *testing.T) {
 	}
 	l.server = start(t, l.dir, l.base, l.env)
 	l.nothingOpens(true)
-	time.Sleep(1500 * time.Millisecond)
+	l.sealed()
 	out, _, _ := parvis(t, l.dir, l.env, "doctor", "--public-address", l.base)
 	if !strings.Contains(out, "sealed events are intact") {
 		t.Errorf("doctor says %s", out)
@@ -437,7 +458,7 @@ func TestADatabaseThatWasPutBackIsNotServed(t *testing.T) {
 // A server that runs while an older state is put in place ends by itself.
 func TestARunningServerNoticesAnOlderDatabase(t *testing.T) {
 	l := live(t)
-	time.Sleep(2500 * time.Millisecond) // it has sealed what happened, and knows it
+	l.sealed()
 	execAll(t, l.database(), `delete from audit_tiles`, `delete from audit_events`, `delete from audit_checkpoints`, `delete from audit_logs`)
 	ended := make(chan error, 1)
 	go func() { ended <- l.server.wait() }()
