@@ -16,7 +16,7 @@ import (
 // log names the rest. A configuration with a problem changes nothing.
 type reloader struct {
 	read        func() *configuration
-	now         *configuration // what is in force
+	started     *configuration // with what the server started
 	level       *slog.LevelVar
 	passwords   *credential.Store
 	certificate *certificate // nil where somebody else does TLS
@@ -49,11 +49,9 @@ func (r *reloader) again(ctx context.Context) {
 		r.log.ErrorContext(ctx, "configuration not read again: what was in force still is", "problems", next.problems)
 		return
 	}
-	if p.breached != "" || r.now.BreachedPasswords != "" {
-		if err := r.passwords.ReadBreached(p.breached); err != nil {
-			r.log.ErrorContext(ctx, "configuration not read again: what was in force still is", "problems", []string{err.Error()})
-			return
-		}
+	if err := r.passwords.ReadBreached(p.breached); err != nil {
+		r.log.ErrorContext(ctx, "configuration not read again: what was in force still is", "problems", []string{err.Error()})
+		return
 	}
 	r.level.Set(p.level)
 	if r.certificate != nil && p.secured {
@@ -63,7 +61,6 @@ func (r *reloader) again(ctx context.Context) {
 		r.log.WarnContext(ctx, "some settings changed that are read at the start only", "settings", strings.Join(waits, ", "), "do", "restart")
 	}
 	r.log.InfoContext(ctx, "configuration read again", "file", orNone(next.path))
-	r.now.adopt(next)
 }
 
 // changeable reports whether a setting is taken over while the server runs. Turning TLS on or off is not.
@@ -77,22 +74,12 @@ func (c *configuration) changeable(s *setting, with *configuration) bool {
 	return false
 }
 
-// waits lists the settings that differ from those in force and need a restart.
+// waits lists the settings that differ from those of the start, and wait for a restart.
 func (r *reloader) waits(next *configuration) (titles []string) {
-	for i, s := range r.now.settings {
-		if !r.now.changeable(s, next) && !reflect.DeepEqual(s.value.Interface(), next.settings[i].value.Interface()) {
+	for i, s := range r.started.settings {
+		if !r.started.changeable(s, next) && !reflect.DeepEqual(s.value.Interface(), next.settings[i].value.Interface()) {
 			titles = append(titles, s.title())
 		}
 	}
 	return titles
-}
-
-// adopt notes what has changed, so that the next reading compares with it. What waits for a restart keeps
-// its old value, and is named again.
-func (c *configuration) adopt(next *configuration) {
-	for i, s := range c.settings {
-		if c.changeable(s, next) {
-			s.value.Set(next.settings[i].value)
-		}
-	}
 }

@@ -83,7 +83,7 @@ func (c *serveCommand) Run(p *program) error {
 		fmt.Fprintln(p.out, "No mail server is configured: letters wait in the outbox until [mail] address is set.")
 	}
 	s.announce(log)
-	r := &reloader{read: read, now: loaded, level: level, passwords: a.Passwords, certificate: s.certificate(log), log: log}
+	r := &reloader{read: read, started: loaded, level: level, passwords: a.Passwords, certificate: s.certificate(log), log: log}
 	go r.run(p.ctx, hangups)
 	return errors.Join(s.serve(p.ctx, launch{a, listener, r.certificate, forOperations, tracer, log}), s.db.Close())
 }
