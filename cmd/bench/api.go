@@ -91,7 +91,7 @@ type caller struct{ id, token string }
 // issue makes a token for each person.
 func issue(data string, people []person) ([]caller, error) {
 	ctx := context.Background()
-	d, err := db.Open(ctx, data+"/parvis.db")
+	d, err := db.Open(ctx, databaseOf(data))
 	if err != nil {
 		return nil, err
 	}

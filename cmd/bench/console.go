@@ -37,7 +37,7 @@ func (b *bench) console() error {
 	if err != nil {
 		return err
 	}
-	lite, err := db.Open(ctx, data+"/parvis.db")
+	lite, err := db.Open(ctx, databaseOf(data))
 	if err != nil {
 		return err
 	}
@@ -75,8 +75,7 @@ type crowded struct {
 }
 
 // database makes an empty database on a server, and returns its address and what removes it.
-func database(ctx context.Context, address string) (string, func(), error) {
-	const name = "parvis_bench"
+func database(ctx context.Context, address, name string) (string, func(), error) {
 	server, err := db.Open(ctx, address)
 	if err != nil {
 		return "", nil, err
@@ -95,7 +94,7 @@ func database(ctx context.Context, address string) (string, func(), error) {
 
 // postgres makes a database with our tables on a server, and returns what removes it.
 func postgres(ctx context.Context, address string) (*db.DB, func(), error) {
-	address, drop, err := database(ctx, address)
+	address, drop, err := database(ctx, address, "parvis_bench")
 	if err != nil {
 		return nil, nil, err
 	}

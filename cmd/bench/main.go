@@ -19,7 +19,8 @@ func main() {
 	work := flag.String("work", "", "a folder for its data")
 	quick := flag.Bool("quick", false, "one round of short runs")
 	bare := flag.String("bare", "", "serve a fixed page on this address: the limit that pages are compared with")
-	only := flag.String("only", "", "one part: starts, page, small, large, crowd, applications, parity, console, api, scim, events, import or scale")
+	only := flag.String("only", "", "one part: starts, page, small, large, crowd, applications, parity, console, api, scim, events, import, million, scale or nodes")
+	postgres := flag.Bool("postgres", false, "measure starts, small, large, crowd and applications on the PostgreSQL that PARVIS_TEST_POSTGRES names, with database_memory on")
 	model := flag.String("model", "", "print how much is needed for many people, by the costs in this paper, which is docs/scale.md")
 	compare := flag.String("compare", "", "an older binary, measured in alternation with this one")
 	flag.Parse()
@@ -32,7 +33,13 @@ func main() {
 		}
 		return
 	}
-	if err := run(bench{binary: *binary, work: *work, older: *compare}, *only, *quick); err != nil {
+	b := bench{binary: *binary, work: *work, older: *compare}
+	if *postgres {
+		if b.postgres = os.Getenv("PARVIS_TEST_POSTGRES"); b.postgres == "" {
+			log.Fatal("PARVIS_TEST_POSTGRES names no server")
+		}
+	}
+	if err := run(b, *only, *quick); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -51,6 +58,8 @@ func serveBare(address string) error {
 type bench struct {
 	binary, work string
 	older        string        // compared with it; empty where only this one is measured
+	postgres     string        // the server on which databases are made; empty for SQLite
+	drops        []func()      // remove those databases
 	length       time.Duration // of one run
 	rounds       int
 	rows         []string
@@ -64,11 +73,32 @@ func run(b bench, only string, quick bool) error {
 	if b.older != "" {
 		return b.beside(only)
 	}
+	defer func() {
+		for _, drop := range b.drops {
+			drop()
+		}
+	}()
 	for _, part := range []struct {
 		name string
 		run  func() error
-	}{{"starts", b.starts}, {"page", b.page}, {"small", b.small}, {"large", b.large}, {"crowd", b.crowd}, {"applications", b.applications}, {"parity", b.parity}, {"console", b.console}, {"api", b.api}, {"scim", b.scim}, {"events", b.events}, {"import", b.imports}, {"scale", b.scale}} {
-		if only != part.name && (only != "" || part.name == "scale") { // which needs a PostgreSQL for itself
+	}{
+		{"starts", b.starts},
+		{"page", b.page},
+		{"small", b.small},
+		{"large", b.large},
+		{"crowd", b.crowd},
+		{"applications", b.applications},
+		{"parity", b.parity},
+		{"console", b.console},
+		{"api", b.api},
+		{"scim", b.scim},
+		{"events", b.events},
+		{"import", b.imports},
+		{"million", b.million},
+		{"scale", b.scale},
+		{"nodes", b.nodes},
+	} {
+		if !wanted(part.name, only, b.postgres != "") {
 			continue
 		}
 		if err := part.run(); err != nil {
@@ -80,6 +110,18 @@ func run(b bench, only string, quick bool) error {
 	}
 	fmt.Printf("\n| what | measured | target |\n|---|---|---|\n%s\n", strings.Join(b.rows, "\n"))
 	return nil
+}
+
+// wanted tells whether a part is measured. What takes long or needs a PostgreSQL for itself is
+// measured only where it is named, and some parts only on SQLite.
+func wanted(part, only string, postgres bool) bool {
+	if only != "" {
+		return part == only
+	}
+	if postgres {
+		return slices.Contains([]string{"starts", "small", "large", "crowd", "applications"}, part)
+	}
+	return !slices.Contains([]string{"million", "scale", "nodes"}, part)
 }
 
 func (b *bench) row(what, target, format string, args ...any) {
@@ -115,6 +157,8 @@ func (b *bench) starts() error {
 
 func (b *bench) small() error { return b.figures("1,000 users", 1_000) }
 func (b *bench) large() error { return b.figures("100,000 users", 100_000) }
+
+func (b *bench) million() error { return b.figures("1,000,000 users", 1_000_000) }
 
 // figures measures one server with so many users.
 func (b *bench) figures(title string, users int) error {

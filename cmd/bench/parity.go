@@ -282,7 +282,7 @@ func lost(people []person) func() url.Values {
 // deactivate closes users as an administrator does.
 func deactivate(data string, people []person) ([]person, error) {
 	ctx := context.Background()
-	d, err := db.Open(ctx, data+"/parvis.db")
+	d, err := db.Open(ctx, databaseOf(data))
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -23,7 +22,7 @@ func (b *bench) scale() error {
 		fmt.Fprintln(os.Stderr, "scale: PARVIS_TEST_POSTGRES names no server")
 		return nil
 	}
-	own, drop, err := database(context.Background(), address)
+	own, drop, err := database(context.Background(), address, "parvis_bench")
 	if err != nil {
 		return err
 	}
@@ -133,21 +132,22 @@ func numberIn(text, pattern string) float64 {
 // journeys measures every kind of request on PostgreSQL, each in a row as docs/scale.md has it.
 func (b *bench) journeys(s *side, people []person, memory string, measure float64) error {
 	var n atomic.Int64
-	kinds := append(questionsOf(people), compared{"a changed name, with its audit event", func(s *side, c *http.Client) error {
+	kinds := append(questionsOf(people), compared{"code with PKCE, its `/authorize` alone", func(s *side, c *http.Client) error {
+		_, err := s.signed.authorize(c, s.server, people[int(n.Add(1))%len(people)])
+		return err
+	}, false}, compared{"a changed name, with its audit event", func(s *side, c *http.Client) error {
 		i := int(n.Add(1))
 		return rename(c, s.url, people[i%len(people)], i)
 	}, false})
 	for _, kind := range kinds {
 		var cpu, stored, perSecond, others []float64
 		for range b.rounds {
-			before := postgresCPU()
 			out := s.load(b.length, 4, func(c *http.Client) error { return kind.ask(s, c) })
 			if out.errors > 0 {
 				return fmt.Errorf("%s: %d of %d failed: %w", kind.what, out.errors, out.done, out.err)
 			}
-			there := (postgresCPU() - before) / float64(out.done)
-			cpu, stored, perSecond = append(cpu, out.cpuEach), append(stored, there), append(perSecond, out.perSecond)
-			others = append(others, max(0, out.others-there*out.perSecond/float64(runtime.NumCPU()))) // PostgreSQL is no stranger
+			cpu, stored, perSecond = append(cpu, out.cpuEach), append(stored, out.storedEach), append(perSecond, out.perSecond)
+			others = append(others, out.others)
 		}
 		b.line(kind.what+", memory "+memory, "%.2f ms | %.2f ms | %.2f | %.0f%s", medianF(cpu)*1e3, medianF(stored)*1e3, medianF(stored)/measure, medianF(perSecond), marked(others))
 	}

@@ -60,7 +60,7 @@ type feed struct {
 // provision makes sources of the bench's organization, and gives all but the first the people.
 func provision(data string, n int) (all []feed, err error) {
 	ctx := context.Background()
-	d, err := db.Open(ctx, data+"/parvis.db")
+	d, err := db.Open(ctx, databaseOf(data))
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ const signers = 400
 
 // seed fills a database that a server made: users by plain rows, and for some a
 // real password and a session through the ordinary functions.
-func seed(data string, users int) ([]person, error) { return seedAt(data, data+"/parvis.db", users) }
+func seed(data string, users int) ([]person, error) { return seedAt(data, databaseOf(data), users) }
 
 // seedAt is seed for a database elsewhere.
 func seedAt(data, address string, users int) ([]person, error) {

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -28,17 +29,49 @@ import (
 
 // server is a child process that listens on loopback.
 type server struct {
-	url   string
-	cmd   *exec.Cmd
-	ready time.Duration // from starting the process to its first answer
+	url        string
+	operations string // where its metrics are, if they are read
+	cmd        *exec.Cmd
+	ready      time.Duration // from starting the process to its first answer
 }
 
-func (b *bench) start(data string) (*server, error) { return startBinary(b.binary, data) }
+// start starts the server with a folder of data, and with a database of its own on PostgreSQL where
+// those are measured: the folder's parvis.toml names it, for the server and for databaseOf.
+func (b *bench) start(data string) (*server, error) {
+	if b.postgres != "" && databaseOf(data) == data+"/parvis.db" {
+		own, drop, err := database(context.Background(), b.postgres, "parvis_bench_"+strings.ReplaceAll(filepath.Base(data), "-", "_"))
+		if err != nil {
+			return nil, err
+		}
+		b.drops = append(b.drops, drop)
+		if err := os.MkdirAll(data, 0o700); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(data+"/parvis.toml", fmt.Appendf(nil, "database = %q\ndatabase_memory = \"on\"\n", own), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return startBinary(b.binary, data)
+}
+
+// databaseOf is where a folder's server keeps its rows.
+func databaseOf(data string) string {
+	text, err := os.ReadFile(data + "/parvis.toml")
+	if m := regexp.MustCompile(`(?m)^database = "(.*)"$`).FindSubmatch(text); err == nil && m != nil {
+		return string(m[1])
+	}
+	return data + "/parvis.db"
+}
 
 func startBinary(binary, data string, more ...string) (*server, error) {
+	cmd, base := serving(binary, data, more...)
+	return begin(cmd, base, "/sign-in")
+}
+
+// serving is the command that serves, and where it will.
+func serving(binary, data string, more ...string) (*exec.Cmd, string) {
 	address := freeAddress()
-	cmd := exec.Command(binary, append([]string{"serve", "--data", data, "--listen", address, "--public-address", "http://" + address}, more...)...) //nolint:gosec // What is measured.
-	return begin(cmd, "http://"+address, "/sign-in")
+	return exec.Command(binary, append([]string{"serve", "--data", data, "--listen", address, "--public-address", "http://" + address}, more...)...), "http://" + address //nolint:gosec // What is measured.
 }
 
 func (b *bench) startBare() (*server, error) {
@@ -59,7 +92,7 @@ func begin(cmd *exec.Cmd, base, path string) (*server, error) {
 	}
 	for time.Since(began) < 20*time.Second {
 		if visit(http.DefaultClient, base+path, "", http.StatusOK) == nil {
-			return &server{base, cmd, time.Since(began)}, nil
+			return &server{url: base, cmd: cmd, ready: time.Since(began)}, nil
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -142,11 +175,16 @@ type outcome struct {
 	err          error
 	perSecond    float64
 	cpuEach      float64 // seconds of the server
-	others       float64 // share of the machine that neither server nor load used
+	storedEach   float64 // seconds of PostgreSQL
+	others       float64 // share of the machine that neither servers nor PostgreSQL nor load used
 }
 
-// load calls op from so many callers for a while.
 func (s *server) load(length time.Duration, callers int, op func(*http.Client) error) outcome {
+	return load([]*server{s}, length, callers, op)
+}
+
+// load calls op, which asks some of these servers, from so many callers for a while.
+func load(servers []*server, length time.Duration, callers int, op func(*http.Client) error) outcome {
 	c := &http.Client{
 		Transport:     &http.Transport{MaxIdleConnsPerHost: callers},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -155,7 +193,13 @@ func (s *server) load(length time.Duration, callers int, op func(*http.Client) e
 	var mu sync.Mutex
 	var out outcome
 	var done, failed atomic.Int64
-	cpu, self, all, began := s.cpu(), selfCPU(), busy(), time.Now()
+	ours := func() (sum float64) {
+		for _, s := range servers {
+			sum += s.cpu()
+		}
+		return sum
+	}
+	cpu, stored, self, all, began := ours(), postgresCPU(), selfCPU(), busy(), time.Now()
 	var wg sync.WaitGroup
 	for range callers {
 		wg.Go(func() {
@@ -173,10 +217,10 @@ func (s *server) load(length time.Duration, callers int, op func(*http.Client) e
 	}
 	wg.Wait()
 	took := time.Since(began).Seconds()
-	used := s.cpu() - cpu
+	used, there := ours()-cpu, postgresCPU()-stored
 	out.done, out.errors = done.Load(), failed.Load()
-	out.perSecond, out.cpuEach = float64(out.done)/took, used/float64(out.done)
-	out.others = max(0, (busy()-all-used-(selfCPU()-self))/(took*float64(runtime.NumCPU())))
+	out.perSecond, out.cpuEach, out.storedEach = float64(out.done)/took, used/float64(out.done), there/float64(out.done)
+	out.others = max(0, (busy()-all-used-there-(selfCPU()-self))/(took*float64(runtime.NumCPU())))
 	return out
 }
 
