@@ -298,7 +298,8 @@ func (h *Hub) judgeSAML(ctx context.Context, content, state string, b session.Br
 	if err != nil {
 		return err
 	}
-	if since := h.DB.Restored; !since.IsZero() { // what came in before is not remembered
+	if since := h.DB.Restored; !since.IsZero() { // what came in before is not remembered, and may be of a clock ahead
+		since = since.Add(c.Tolerance())
 		if err := a.Trace.Require(checkReplay, !verdict.Issued.Before(since), "≥ "+stamp(since), stamp(verdict.Issued)); err != nil {
 			return err
 		}

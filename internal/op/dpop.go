@@ -22,7 +22,7 @@ func (p *Provider) proved(r *http.Request, c application.Application, token stri
 		}
 		return proof.Proof{}, nil
 	}
-	shown, err := proof.DPoP(headers, proof.DPoPExpectation{Method: r.Method, URL: p.Base + r.URL.Path, AccessToken: token, Now: p.DB.Now()})
+	shown, err := proof.DPoP(headers, proof.DPoPExpectation{Method: r.Method, URL: p.Base + r.URL.Path, AccessToken: token, Now: p.DB.Now(), Since: p.DB.Restored})
 	if err != nil {
 		err = Wrong(InvalidDPoP, "the DPoP proof was refused: "+err.Error())
 	}
@@ -34,9 +34,6 @@ func (p *Provider) proved(r *http.Request, c application.Application, token stri
 func (p *Provider) useProof(ctx context.Context, tx *db.Tx, shown proof.Proof) error {
 	if shown.Thumbprint == "" {
 		return nil
-	}
-	if shown.IssuedAt.Before(tx.Restored()) {
-		return Wrong(InvalidDPoP, "the DPoP proof was made before the database was restored (iat)")
 	}
 	first, err := p.useOnce(ctx, tx, "dpop", shown.Thumbprint, shown.ID, tx.Now().Add(proof.Lasts))
 	if err == nil && !first {

@@ -14,7 +14,7 @@ type AssertionExpectation struct {
 	Audiences []string // accepted for Parvis
 	Keys      []jose.Key
 	Now       time.Time
-	Since     time.Time // what was issued before is refused; zero to take all
+	Since     time.Time // what may have been issued before is refused; zero to take all
 }
 
 const mostAhead = 5 * time.Minute // from now to the end of an assertion
@@ -74,13 +74,10 @@ func (a assertion) judge(e AssertionExpectation) error {
 // before reports whether an assertion may have been issued before a time. One that does not say when
 // it was issued may be as old as its end allows.
 func (a assertion) before(since time.Time) bool {
-	if since.IsZero() {
-		return false
-	}
 	if a.Issued != nil {
-		return *a.Issued < at(since)
+		return before(*a.Issued, since)
 	}
-	return *a.Expires < at(since)+seconds(mostAhead.Seconds())
+	return before(*a.Expires-seconds(mostAhead.Seconds()), since)
 }
 
 // audience returns the only audience of an assertion, or an empty text if there are several:

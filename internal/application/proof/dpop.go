@@ -17,13 +17,13 @@ type DPoPExpectation struct {
 	URL         string // as clients know it
 	AccessToken string // of the request; empty at the token endpoint
 	Now         time.Time
+	Since       time.Time // as in AssertionExpectation
 }
 
 // Proof is a valid DPoP proof.
 type Proof struct {
 	Thumbprint string // of the key (RFC 7638): cnf.jkt of tokens that are bound to it
 	ID         string // to accept only once for this key
-	IssuedAt   time.Time
 }
 
 // Lasts is how long the id of a proof has to be remembered after it arrived. A proof is valid
@@ -64,6 +64,8 @@ func DPoP(headers []string, e DPoPExpectation) (Proof, error) {
 		return Proof{}, URL
 	case claims.Issued == nil || *claims.Issued < now-slack || *claims.Issued >= now+slack:
 		return Proof{}, Issued
+	case before(*claims.Issued, e.Since):
+		return Proof{}, Issued
 	case !isText(claims.ID):
 		return Proof{}, TokenID
 	case e.AccessToken != "" && claims.Hash != hash(e.AccessToken):
@@ -73,10 +75,7 @@ func DPoP(headers []string, e DPoPExpectation) (Proof, error) {
 	if err != nil {
 		return Proof{}, PublicKey
 	}
-	return Proof{
-		Thumbprint: base64.RawURLEncoding.EncodeToString(thumbprint), ID: claims.ID,
-		IssuedAt: time.UnixMicro(int64(*claims.Issued * 1e6)).UTC(),
-	}, nil
+	return Proof{Thumbprint: base64.RawURLEncoding.EncodeToString(thumbprint), ID: claims.ID}, nil
 }
 
 // hash returns the claim ath for an access token.

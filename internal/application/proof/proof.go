@@ -38,6 +38,12 @@ const (
 	tolerance  = time.Minute
 )
 
+// before reports whether what says that it was issued at a time may have been issued before another
+// time, by somebody whose clock is as far ahead as we tolerate. The zero time is never.
+func before(issued seconds, since time.Time) bool {
+	return !since.IsZero() && issued < at(since.Add(tolerance))
+}
+
 // Algorithms are the signature algorithms of assertions and proofs, as discovery lists them.
 var Algorithms = []string{"ES256", "ES384", "PS256", "RS256", "EdDSA"}
 
