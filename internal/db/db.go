@@ -164,11 +164,16 @@ type pool struct {
 
 func newPool(db *sql.DB) pool { return pool{DB: db, stmts: &sync.Map{}} }
 
+// onceForAll keeps SQLite from preparing a statement again for each value of a limit or of a pattern: it
+// plans by them where they are parameters alone, and does not look behind a sign, which changes
+// nothing (sqlite3ExprIsInteger and isLikeOrGlob in its source).
+var onceForAll = strings.NewReplacer("limit $", "limit +$", "like $", "like +$")
+
 func (p *pool) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 	if s, ok := p.stmts.Load(query); ok {
 		return s.(*sql.Stmt), nil
 	}
-	stmt, err := p.PrepareContext(ctx, query)
+	stmt, err := p.PrepareContext(ctx, onceForAll.Replace(query))
 	if err != nil {
 		return nil, failed(query, err)
 	}
