@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -43,6 +45,9 @@ func (l *ledger) enrols(p *person) {
 	}
 }
 
+// alert is what a page says that refuses.
+var alert = regexp.MustCompile(`(?s)role="alert".{0,400}`)
+
 // secondStep types the same code in two browsers at once: one of them is in.
 func (l *ledger) secondStep(ctx context.Context, p *person) {
 	l.settle(p)
@@ -74,6 +79,7 @@ func (l *ledger) secondStep(ctx context.Context, p *person) {
 	code := idptest.Code(p.app, time.Unix(step*30, 0))
 	var mu sync.Mutex
 	var in []*visitor
+	var said []string
 	lost := false
 	var both sync.WaitGroup
 	for _, t := range attempts {
@@ -87,6 +93,7 @@ func (l *ledger) secondStep(ctx context.Context, p *person) {
 			case a.status == 0 || a.status == http.StatusServiceUnavailable:
 				lost = true
 			}
+			said = append(said, strconv.Itoa(a.status)+" "+alert.FindString(a.body))
 		})
 	}
 	both.Wait()
@@ -98,6 +105,6 @@ func (l *ledger) secondStep(ctx context.Context, p *person) {
 		l.judge.count("a code was taken once")
 		l.everywhere(p, in[0], true)
 	case !lost && time.Now().Unix()/30 <= step+1:
-		l.judge.find("a code of %s, which is of now, was refused", p.email)
+		l.judge.find("a code of %s, which is of now, was refused: %q", p.email, said)
 	}
 }
