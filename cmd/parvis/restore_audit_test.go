@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"parvis/internal/db"
+	"parvis/internal/directory"
 	"parvis/internal/expect"
 )
 
@@ -38,10 +41,10 @@ func (l *lived) call(method, path, body string) string {
 }
 
 // join invites somebody, who comes in with the test's password, and returns their id.
-func (l *lived) join(name, role string) string {
+func (l *lived) join(name string) string {
 	l.t.Helper()
 	email := name + "@meridian.test"
-	l.call(http.MethodPost, "invitations", fmt.Sprintf(`{"email":%q,"name":%q,"role":%q}`, email, name, role))
+	l.call(http.MethodPost, "invitations", fmt.Sprintf(`{"email":%q,"name":%q,"role":"member"}`, email, name))
 	link := l.letter(email)
 	c := browser(l.t)
 	get(l.t, c, link)
@@ -58,6 +61,32 @@ func (l *lived) join(name, role string) string {
 		l.t.Fatalf("%s is not among %s", name, text)
 	}
 	return found.Items[i].ID
+}
+
+// change does something in the organization, as the operator.
+func (l *lived) change(do func(ctx context.Context, tx *db.Tx, org directory.OrgID) error) {
+	l.t.Helper()
+	d, err := db.Open(l.t.Context(), l.database())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer d.Close()
+	if err := d.Update(l.t.Context(), func(tx *db.Tx) error {
+		org, err := directory.OrganizationByName(l.t.Context(), tx, "meridian")
+		if err != nil {
+			return err
+		}
+		return do(l.t.Context(), tx, org.ID)
+	}); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func (l *lived) role(id string, to directory.Role) {
+	l.t.Helper()
+	l.change(func(ctx context.Context, tx *db.Tx, org directory.OrgID) error {
+		return directory.ChangeRole(ctx, tx, directory.Operator(), org, directory.UserID(id), to)
+	})
 }
 
 // opens tries a password, and returns the page to which it leads.
@@ -87,9 +116,10 @@ const newerPassword = "Nine otters cross 4 rivers!"
 // anything lost.
 func TestARestoreWithAnExportFromOutside(t *testing.T) {
 	l := live(t)
-	bo, cyd := l.join("bo", "administrator"), l.join("cyd", "member")
-	l.join("dee", "member")
-	l.join("eli", "member")
+	bo, cyd := l.join("bo"), l.join("cyd")
+	l.join("dee")
+	l.join("eli")
+	l.role(bo, directory.Administrator)
 	l.sealed()
 	export := func(name, org string) string {
 		args := []string{"audit", "export", "--public-address", l.base}
@@ -104,8 +134,10 @@ func TestARestoreWithAnExportFromOutside(t *testing.T) {
 	file := filepath.Join(l.dir, "x.backup")
 	l.run("backup", file)
 
-	l.call(http.MethodPost, "users/"+cyd+"/deactivate", "")
-	l.call(http.MethodPost, "users/"+bo+"/role", `{"role":"member"}`)
+	l.change(func(ctx context.Context, tx *db.Tx, org directory.OrgID) error {
+		return directory.Deactivate(ctx, tx, directory.Operator(), org, directory.UserID(cyd))
+	})
+	l.role(bo, directory.Member)
 	if _, _, err := sendTo(browser(t), l.base+"/forgot-password", url.Values{"email": {"dee@meridian.test"}, "organization": {"meridian"}}); err != nil {
 		t.Fatal(err)
 	}
