@@ -102,8 +102,8 @@ func (s *storage) watch(ctx context.Context, a *app.App, log *slog.Logger, end c
 }
 
 // knows reports whether this node keeps roots of the audit log of a database that has one.
-func (p plan) knows(ctx context.Context, d *db.DB) (bool, error) {
-	return audit.NewLogs(audit.Settings{File: p.rootsPath()}).Knows(ctx, d)
+func (p plan) knows(ctx context.Context, d *db.DB, keys secret.Keys) (bool, error) {
+	return audit.NewLogs(audit.Settings{Sealing: keys.Sealing, File: p.rootsPath()}).Knows(ctx, d)
 }
 
 // answer tells nodes that ask what this one knows, until ctx ends. SQLite has one node.
