@@ -405,3 +405,62 @@ func TestAnExportOfAnotherTreeIsRefused(t *testing.T) {
 		t.Errorf("it is answered by %v", err)
 	}
 }
+
+// After a restore a log has another key. An export of before it does not go on from what was restored,
+// not even while the first entry of the new epoch waits to be sealed.
+func TestAnExportOfAnEarlierEpochIsRefused(t *testing.T) {
+	k := keep(t, "ana")
+	k.file = k.backup(t)
+	k.since(t, k.about("signin.done", "ana", nil))
+	old := k.whole(t)
+	d, _ := k.restored(t, old)
+	var b bytes.Buffer
+	if _, err := backup.Write(t.Context(), d, k.keys, &b, backup.Writing{Program: "test", Progress: quiet}); err != nil {
+		t.Fatal(err)
+	}
+	k.file = b.Bytes()
+	if _, err := k.judge(t, old); !errors.Is(err, backup.ErrExportForeign) {
+		t.Errorf("it is answered by %v", err)
+	}
+	logs, err := backup.LogsIn(t.Context(), d, k.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(old)), nil }
+	if _, err := logs.Continue([]backup.Export{{Name: "export.jsonl", Open: open}}); !errors.Is(err, backup.ErrExportForeign) {
+		t.Errorf("an adoption answers %v", err)
+	}
+}
+
+// What a database was that somebody put back by hand is known by the same export.
+func TestAnAdoptionWithAnExport(t *testing.T) {
+	k := keep(t, "ana", "cyd")
+	k.file = k.backup(t)
+	k.since(t, k.about("user.deactivated", "cyd", audit.Fields{"state": "deactivated"}))
+	export := k.whole(t)
+	d := place(t, false, k.Clock)
+	i := installation{Server: k.Server, keys: k.keys}
+	i.restore(t, d, k.file, true)
+	// As the copy was: without the epoch that the restore began.
+	dbtest.Do(t, d, `delete from installation where name = 'epoch'`)
+	dbtest.Do(t, d, `delete from audit_epochs`)
+	dbtest.Do(t, d, `delete from audit_events where action = 'audit.restored'`)
+	logs, err := backup.LogsIn(t.Context(), d, k.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(export)), nil }
+	continued, err := logs.Continue([]backup.Export{{Name: "export.jsonl", Open: open}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Clock.Advance(time.Hour)
+	how := k.how(false)
+	how.Continued = continued
+	if err := backup.Adopt(t.Context(), d, how); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"ana": "active", "cyd": "deactivated"} {
+		expect.Equal(t, name, value(t, d, `select state from users where id = $1`, string(k.people[name].ID)), want)
+	}
+}
