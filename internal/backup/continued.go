@@ -16,6 +16,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/audit/verify"
 	"parvis/internal/db"
+	"parvis/internal/directory"
 	"parvis/internal/secret"
 )
 
@@ -34,6 +35,7 @@ var (
 	ErrExportApart = errors.New("the audit export does not continue what the backup has of this log")
 	ErrExportOlder = errors.New("the audit export is older than the backup")
 	ErrExportTwice = errors.New("two audit exports are of one log: name the newer one alone")
+	ErrOwnerless   = errors.New("after what the audit export says, an organization has no owner who is active, and nobody could make one: restore without it")
 	ErrExportNewer = errors.New("the audit export has an action that this version of parvis does not know: restore with the version that made it")
 )
 
@@ -59,6 +61,7 @@ type Continued struct {
 
 	events []Event // about which something is to be done
 	erased []Event // those of them after which the log is to lose something
+	owners []Event // the last of those whom the log made owners
 }
 
 // An Item is something that was done about an event.
@@ -289,6 +292,12 @@ func (c *Continued) take(v *verify.Event, latest map[string]int, waited map[stri
 			if _, after := e.fields[name]; !after {
 				e.fields[name] = value
 			}
+		}
+	}
+	if e.Action == roleChanged {
+		c.owners = slices.DeleteFunc(c.owners, func(o Event) bool { return o.Target == e.Target })
+		if e.text("role") == string(directory.Owner) {
+			c.owners = append(c.owners, e)
 		}
 	}
 	if d.subject != "" {

@@ -464,3 +464,33 @@ func TestAnAdoptionWithAnExport(t *testing.T) {
 		expect.Equal(t, name, value(t, d, `select state from users where id = $1`, string(k.people[name].ID)), want)
 	}
 }
+
+// Where no owner would be left, those are owners whom the log made owners since; without any, the
+// restore is refused.
+func TestAnOrganizationKeepsAnOwner(t *testing.T) {
+	k := keep(t, "ana", "bo", "cyd")
+	k.file = k.backup(t)
+	k.since(t, k.about("user.role_changed", "cyd", audit.Fields{"role": "owner"}), k.about("user.role_changed", "cyd", audit.Fields{"role": "member"}),
+		k.about("user.role_changed", "bo", audit.Fields{"role": "owner"}), k.about("user.deactivated", "ana", audit.Fields{"state": "deactivated"}))
+	d, _ := k.restored(t, k.whole(t))
+	for name, want := range map[string]string{"ana": "owner deactivated", "bo": "owner active", "cyd": "member active"} {
+		expect.Equal(t, name, value(t, d, `select role || ' ' || state from users where id = $1`, string(k.people[name].ID)), want)
+	}
+
+	k.since(t, k.about("user.deactivated", "bo", audit.Fields{"state": "deactivated"}))
+	continued, err := k.judge(t, k.whole(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := backup.Check(source(k.file), k.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d = place(t, false, k.Clock)
+	how := k.how(false)
+	how.Continued = continued
+	if err := backup.Restore(t.Context(), d, source(k.file), made, how); !errors.Is(err, backup.ErrOwnerless) {
+		t.Errorf("it is answered by %v", err)
+	}
+	k.installation.restore(t, d, k.file, false) // what is left is no obstacle
+}

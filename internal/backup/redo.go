@@ -37,6 +37,9 @@ func (c *Continued) redo(ctx context.Context, tx *db.Tx, installation bool) erro
 			return err
 		}
 	}
+	if err := c.keepAnOwner(ctx, tx); err != nil {
+		return err
+	}
 	return c.settle(ctx, tx)
 }
 
@@ -58,7 +61,35 @@ func (c *Continued) forbidShared(ctx context.Context, tx *db.Tx) error {
 	return err
 }
 
-const userErased audit.Action = "user.erased"
+const (
+	userErased  audit.Action = "user.erased"
+	roleChanged audit.Action = "user.role_changed"
+)
+
+// keepAnOwner makes owners of those whom the log made owners since, where otherwise none is left: nobody
+// in the organization, and not even the operator, could make one.
+func (c *Continued) keepAnOwner(ctx context.Context, tx *db.Tx) error {
+	left := func() (bool, error) {
+		return tx.One(ctx, db.Into(new(string)), `select id from users where org_id = $1 and role = 'owner' and state = 'active' limit 1`, c.Org)
+	}
+	is, err := left()
+	if err != nil || is {
+		return err
+	}
+	for _, e := range c.owners {
+		n, err := step{"users", "role = 'owner', changed_at = {now}", thisUser + " and state = 'active'"}.take(ctx, tx, e)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			c.Done = append(c.Done, Item{e, true})
+		}
+	}
+	if is, err = left(); err == nil && !is {
+		err = fmt.Errorf("%s: %w", c.Name, ErrOwnerless)
+	}
+	return err
+}
 
 // settle brings up to date what rows of users say of other tables. Where single sign-on is the only way
 // in and no connection is left on, nor an owner who may come in otherwise, it is no longer the only one;
