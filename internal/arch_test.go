@@ -37,6 +37,8 @@ var packages = []struct{ name, imports, tables string }{
 
 	// Core: owns tables; never sees an http.Request.
 	{"audit", "db secret measure", "audit_events audit_logs audit_tiles audit_checkpoints audit_keys audit_seals audit_days audit_epochs"},
+	// What an export says is checked in a room that sees neither a database nor a key of ours.
+	{"audit/verify", "", ""},
 	{"limit", "db secret measure audit", "limits"},
 	{"naming", "fault", ""},
 	{"delivery", "", ""},
@@ -71,9 +73,6 @@ var packages = []struct{ name, imports, tables string }{
 	// What callers of the API may repeat.
 	{"once", "db fault", "answers"},
 
-	// Backups. What a restore does with each table is one list, which it carries out through db.
-	{"backup", "db secret audit credential session", ""},
-
 	// Customers' providers: what they say is judged in rooms that see neither a table
 	// nor a page.
 	{"federation/oidc", "secret jose outbound upstream", ""},
@@ -90,6 +89,9 @@ var packages = []struct{ name, imports, tables string }{
 	{"op", "db fault secret safely measure i18n number lifetime jose audit delivery limit outbound directory naming session signin access application application/redirect application/proof edge",
 		"keys authorization_requests pushed_requests grants device_codes logouts used_proofs"},
 	{"webhook", "db fault secret safely audit delivery limit mail outbound directory naming", "webhooks webhook_secrets webhook_retries webhook_attempts"},
+	// Backups. What a restore does with each table, and about each action of the log since, are two lists,
+	// which it carries out through db.
+	{"backup", "db secret audit audit/verify directory credential session signin application federation", ""},
 	{"op/ask", "db fault secret i18n audit directory naming session signin access application page op", ""},
 	{"web", "db fault secret picture audit directory domain naming credential session signin application edge page region federation op op/ask", ""},
 	{"console", "region db fault secret i18n picture number audit directory domain naming credential session signin administration administration/sheet access provisioning application page op webhook federation federation/saml federation/oidc upstream", ""},
@@ -140,6 +142,7 @@ var unscoped = map[string]string{
 	"audit: select e.org_id, l.size":                                                               "sweep: the trees of every organization in which something is to be sealed",
 	"audit: update audit_events set leaf":                                                          "sweep: each event gets its place in the log of its organization",
 	"audit: select org_id, keep_days from audit_logs":                                              "sweep: how long each organization keeps its events",
+	"audit: select org_id from audit_logs limit":                                                   "each node: is there anything to know of the database",
 	"audit: select org_id, size from audit_logs order":                                             "each node: is the database older than what it knows",
 	"audit: select '' union select org_id from audit_logs":                                         "restore: every log begins an epoch",
 	"audit: select org_id from audit_logs union":                                                   "doctor: checks every log by itself",

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"parvis/internal/audit"
+	"parvis/internal/audit/verify"
 )
 
 // BenchmarkVerifier prints how many events a second are verified.
@@ -21,8 +22,8 @@ func BenchmarkVerifier(b *testing.B) {
 	}
 	b.ResetTimer()
 	for range b.N {
-		v := verifier{key: key}
-		if _, err := v.verify(strings.NewReader(file)); err != nil {
+		v := verify.Verifier{Key: key}
+		if _, err := v.Verify(strings.NewReader(file)); err != nil {
 			b.Fatal(err)
 		}
 	}

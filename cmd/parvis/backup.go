@@ -37,6 +37,8 @@ func withCode(err error) error {
 	for _, c := range []coded{
 		{backup.ErrNone, exitDamaged}, {backup.ErrDamaged, exitDamaged}, {backup.ErrForeign, exitForeign}, {backup.ErrLocked, exitForeign},
 		{backup.ErrNotYours, exitForeign}, {backup.ErrNewer, exitNewer}, {backup.ErrOccupied, exitOccupied}, {backup.ErrServing, exitOccupied},
+		{backup.ErrExportAltered, exitDamaged}, {backup.ErrExportFiltered, exitDamaged}, {backup.ErrExportForeign, exitForeign}, {backup.ErrExportApart, exitForeign},
+		{backup.ErrExportOlder, exitForeign}, {backup.ErrExportNewer, exitNewer},
 	} {
 		if errors.Is(err, c.error) {
 			return coded{err, c.code}

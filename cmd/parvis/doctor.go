@@ -230,8 +230,20 @@ func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 	case err != nil:
 		d.fail("audit log", "it cannot be read: %v.", err)
 	default:
-		d.ok("audit log", "%d logs with %d sealed events are intact", checked.Logs, checked.Events)
+		knows, err := d.plan.knows(ctx, open, keys)
+		d.intact(checked, knows || err != nil)
 	}
+}
+
+// intact says that the logs are right, as far as this node can tell.
+func (d *doctor) intact(checked audit.Checked, knows bool) {
+	found := fmt.Sprintf("%d logs with %d sealed events are intact", checked.Logs, checked.Events)
+	if knows {
+		d.ok("audit log", "%s", found)
+		return
+	}
+	d.note("audit log", "%s, but this node keeps no roots of them, so it cannot tell whether an older database was put in place: %s is missing or empty. "+
+		"Copy it from another node before 'parvis serve'; on PostgreSQL a node that starts asks those that serve.", found, d.plan.rootsPath())
 }
 
 // patience is how long doctor waits for any other server.

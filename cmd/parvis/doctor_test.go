@@ -427,6 +427,18 @@ func TestDoctorLooksAfterWhatIsStored(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	wantLine(t, lines, "audit log", "ok", "sealed events are intact")
+	blind := p
+	blind.dir = t.TempDir() // another machine: the keys, and nothing that a node knows
+	if err := os.MkdirAll(filepath.Join(blind.dir, "data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(blind.dir, "data", "keys"), []byte(read(t, filepath.Join(p.dir, "data", "keys"))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if onPostgres() {
+		lines, _ = blind.doctor(t)
+		wantLine(t, lines, "audit log", "note", "it cannot tell whether an older database was put in place")
+	}
 	if err := os.Chmod(filepath.Join(p.dir, "data"), 0o750); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"parvis/internal/app"
 	"parvis/internal/audit"
+	"parvis/internal/backup"
 	"parvis/internal/db"
 	"parvis/internal/secret"
 )
@@ -21,12 +22,46 @@ func older(err error) error {
 
 // current refuses a database that is older than what this node knows of it.
 func (s *storage) current(ctx context.Context, a *app.App, log *slog.Logger) error {
+	if err := s.askNodes(ctx, a, log); err != nil {
+		return err
+	}
 	blind, err := a.Audit.Watch(ctx, s.db)
 	if errors.Is(err, audit.ErrOlder) {
 		return older(err)
 	}
 	if blind {
 		log.Warn("this node knows nothing of the audit log yet, so it cannot tell whether an older database was put in place", "file", s.plan.rootsPath())
+	}
+	return err
+}
+
+// A node that knows nothing waits so long for one that serves, each of which looks so often whether it
+// is asked.
+const (
+	asksNodes = 15 * time.Second
+	answers   = time.Second
+)
+
+// askNodes takes the roots that this node does not have from another one that serves the same database
+// (decision 0085). SQLite has one node.
+func (s *storage) askNodes(ctx context.Context, a *app.App, log *slog.Logger) error {
+	knows, err := a.Audit.Knows(ctx, s.db)
+	if err != nil || knows || s.db.Path() != "" {
+		return err
+	}
+	serves, err := backup.Serving(ctx, s.db)
+	if err != nil || !serves {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, asksNodes)
+	defer cancel()
+	answered, err := a.Audit.Ask(ctx, s.db)
+	if errors.Is(err, audit.ErrAltered) { // it stays as blind as it was, and says so
+		log.Warn("somebody without the keys of this installation answered for another node", "error", err.Error())
+		err = nil
+	}
+	if answered {
+		log.Info("this node knew nothing of the audit log, and took what another node knows", "file", s.plan.rootsPath())
 	}
 	return err
 }
@@ -62,6 +97,27 @@ func (s *storage) watch(ctx context.Context, a *app.App, log *slog.Logger, end c
 		}
 		if err != nil && !errors.Is(err, context.Canceled) {
 			log.WarnContext(ctx, "the audit log could not be compared with what this node knows", "error", err.Error())
+		}
+	}
+}
+
+// knows reports whether this node keeps roots of the audit log of a database that has one.
+func (p plan) knows(ctx context.Context, d *db.DB, keys secret.Keys) (bool, error) {
+	return audit.NewLogs(audit.Settings{Sealing: keys.Sealing, File: p.rootsPath()}).Knows(ctx, d)
+}
+
+// answer tells nodes that ask what this one knows, until ctx ends. SQLite has one node.
+func (s *storage) answer(ctx context.Context, a *app.App, log *slog.Logger) {
+	tick := time.NewTicker(answers)
+	defer tick.Stop()
+	for s.db.Path() == "" {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := a.Audit.Tell(ctx, s.db); err != nil && !errors.Is(err, context.Canceled) {
+			log.WarnContext(ctx, "nodes that ask for the roots of the audit log are not answered", "error", err.Error())
 		}
 	}
 }

@@ -8,22 +8,26 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
+	"text/tabwriter"
+	"time"
 
 	"parvis/internal/backup"
 	"parvis/internal/db"
+	"parvis/internal/directory"
 	"parvis/internal/secret"
 )
 
 type restoreCommand struct {
 	storageFlags
-	File           string `arg:"" optional:"" help:"Backup that 'parvis backup' made."`
-	Identity       string `placeholder:"FILE" help:"File of age-keygen that opens the backup."`
-	PassphraseFile string `placeholder:"FILE" help:"File whose first line is the passphrase that opens the backup."`
-	Keys           string `placeholder:"FILE" help:"The keys of the installation. Without it DATA/keys, or else FILE.keys."`
-	AsOfBackup     bool   `help:"Passwords, authenticators, links, connections, rules, rights, and who is shut out hold as they were: nothing was changed since that must not come back."`
-	Check          bool   `help:"Only check the backup, and say what is in it."`
-	Adopt          bool   `help:"Take the database that was put back by hand, in place of a backup."`
-	By             string `placeholder:"NAME" help:"Who restores, as the audit logs and the owners' first page will say. Without it the user of this machine."`
+	File           string   `arg:"" optional:"" help:"Backup that 'parvis backup' made."`
+	Identity       string   `placeholder:"FILE" help:"File of age-keygen that opens the backup."`
+	PassphraseFile string   `placeholder:"FILE" help:"File whose first line is the passphrase that opens the backup."`
+	Keys           string   `placeholder:"FILE" help:"The keys of the installation. Without it DATA/keys, or else FILE.keys."`
+	AsOfBackup     bool     `help:"Passwords, authenticators, links, connections, rules, rights, and who is shut out hold as they were: nothing was changed since that must not come back."`
+	Audit          []string `placeholder:"FILE" help:"Audit export of a log, whole and as JSON Lines: what was changed since the backup is done again, or void, for those whom it names; everything else of that organization, or of the installation, holds as of the backup. May be given several times."`
+	Check          bool     `help:"Only check the backup, and say what is in it."`
+	Adopt          bool     `help:"Take the database that was put back by hand, in place of a backup."`
+	By             string   `placeholder:"NAME" help:"Who restores, as the audit logs and the owners' first page will say. Without it the user of this machine."`
 }
 
 // Run restores into an empty place, and revives nothing.
@@ -64,6 +68,13 @@ func (c *restoreCommand) restore(p *program, plan plan) error {
 	}
 	fmt.Fprintf(p.out, "%s holds %s, made by parvis %s on %s with schema %d, in %s.\n", c.File, contents(made), made.Program, made.Database,
 		made.Schema.Version, counted(made.Rows, "row", "rows"))
+	continued, err := c.continued(func() (*backup.Logs, error) { return backup.LogsOf(from, keys) })
+	if err != nil {
+		return err
+	}
+	for _, x := range continued {
+		fmt.Fprintf(p.out, "%s goes on with %s.\n", x.Name, since(x))
+	}
 	if c.Check {
 		return nil
 	}
@@ -71,7 +82,37 @@ func (c *restoreCommand) restore(p *program, plan plan) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.into(p, restoring{plan, d, keys, fresh}, from, made), d.Close())
+	return errors.Join(c.into(p, restoring{plan, d, keys, fresh, continued}, from, made), d.Close())
+}
+
+// continued reads the audit exports that are named, which must go on from what a backup or a database
+// has.
+func (c *restoreCommand) continued(logs func() (*backup.Logs, error)) ([]*backup.Continued, error) {
+	if len(c.Audit) == 0 {
+		return nil, nil
+	}
+	known, err := logs()
+	if err != nil {
+		return nil, err
+	}
+	var all []backup.Export
+	for _, path := range c.Audit {
+		all = append(all, backup.Export{Name: path, Open: func() (io.ReadCloser, error) { return os.Open(path) }})
+	}
+	continued, err := known.Continue(all)
+	if err != nil {
+		err = fmt.Errorf("%w. Nothing was written", err)
+	}
+	return continued, err
+}
+
+// since says how far an export goes.
+func since(x *backup.Continued) string {
+	text := counted(x.Since, "entry", "entries") + " since the backup"
+	if !x.Until.IsZero() {
+		text += ", up to " + x.Until.UTC().Format(time.DateTime+" MST")
+	}
+	return text
 }
 
 // restoring is the place that is restored into.
@@ -80,6 +121,8 @@ type restoring struct {
 	db    *db.DB
 	keys  secret.Keys
 	fresh bool // the keys are not in their place yet
+
+	continued []*backup.Continued
 }
 
 func (c *restoreCommand) into(p *program, r restoring, from backup.Source, made backup.Header) error {
@@ -92,29 +135,69 @@ func (c *restoreCommand) into(p *program, r restoring, from backup.Source, made 
 		}
 	}
 	shown := newProgress(p.err, "Restoring")
-	err := backup.Restore(p.ctx, r.db, from, made, c.how(r.plan, r.keys, shown.show))
+	err := backup.Restore(p.ctx, r.db, from, made, c.how(r.plan, r.keys, shown.show, r.continued...))
 	shown.end()
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(p.out, "Restored into %s.\n", shownDatabase(r.plan.database))
+	if err := list(p, r.db, r.continued); err != nil {
+		return err
+	}
 	c.advise(p.out)
 	return nil
 }
 
 func (c *restoreCommand) adopt(p *program, plan plan) error {
 	return withStorage(p, plan, func(s *storage) error {
-		if err := backup.Adopt(p.ctx, s.db, c.how(plan, s.keys, func(int64, int64) {})); err != nil {
+		continued, err := c.continued(func() (*backup.Logs, error) { return backup.LogsIn(p.ctx, s.db, s.keys) })
+		if err != nil {
+			return err
+		}
+		if err := backup.Adopt(p.ctx, s.db, c.how(plan, s.keys, func(int64, int64) {}, continued...)); err != nil {
 			return err
 		}
 		fmt.Fprintf(p.out, "The database at %s may be served again.\n", shownDatabase(plan.database))
+		if err := list(p, s.db, continued); err != nil {
+			return err
+		}
 		c.advise(p.out)
 		return nil
 	})
 }
 
-func (c *restoreCommand) how(plan plan, keys secret.Keys, shown backup.Progress) backup.How {
-	return backup.How{Keys: keys, Roots: plan.rootsPath(), By: cmp.Or(c.By, whoRestores()), AsOfBackup: c.AsOfBackup, Progress: shown}
+func (c *restoreCommand) how(plan plan, keys secret.Keys, shown backup.Progress, continued ...*backup.Continued) backup.How {
+	return backup.How{Keys: keys, Roots: plan.rootsPath(), By: cmp.Or(c.By, whoRestores()), AsOfBackup: c.AsOfBackup, Progress: shown, Continued: continued}
+}
+
+// list says what was done about what the exports name.
+func list(p *program, d *db.DB, continued []*backup.Continued) error {
+	for _, x := range continued {
+		whose := "the installation"
+		if x.Org != "" {
+			org, err := directory.OrganizationByID(p.ctx, d, directory.OrgID(x.Org))
+			if err != nil {
+				return err
+			}
+			whose = org.DisplayName
+		}
+		fmt.Fprintf(p.out, "In the log of %s, with %s:\n", whose, since(x))
+		if len(x.Done) == 0 {
+			fmt.Fprint(p.out, "  nothing that had to be done again or made void\n")
+		}
+		w := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+		for _, i := range x.Done {
+			what := "void"
+			if i.Again {
+				what = "done again"
+			}
+			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", what, i.Action, i.Target, i.Name)
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keys returns those of the installation, and whether they are to be put in their place. Keys that
@@ -151,7 +234,12 @@ func (c *restoreCommand) advise(w io.Writer) {
 			"Start 'parvis serve', make new secrets for applications, tokens for directories and secrets for webhooks, and run 'parvis doctor'.\n")
 		return
 	}
-	fmt.Fprint(w, "So are passwords, authenticators, links to providers and rights of machines; connections are off; everybody but owners is deactivated, and a member;\n"+
+	whose := "So are"
+	if len(c.Audit) > 0 {
+		fmt.Fprint(w, "In the organizations whose logs were named, everything else holds as of the backup but for what is listed above; what was done after the last entry is not known.\n")
+		whose = "In every other organization, void are"
+	}
+	fmt.Fprint(w, whose+" passwords, authenticators, links to providers and rights of machines; connections are off; everybody but owners is deactivated, and a member;\n"+
 		"every organization is suspended. For each that was not suspended since: parvis organization resume NAME. Its owners then ask for a new password\n"+
 		"at the sign-in page, and reactivate under People whom they did not shut out since. Then run 'parvis doctor'.\n")
 }

@@ -147,6 +147,7 @@ func (s *storage) serve(ctx context.Context, r launch) error {
 	watchers.Go(func() { r.tracer.Run(watching) })
 	sweeps.Go(func() { a.Run(working) })
 	sweeps.Go(func() { s.watch(working, a, log, die) })
+	sweeps.Go(func() { s.answer(working, a, log) })
 	mountIdentity(a.Site, s.keys)
 	// The start leaves more garbage than an idle server makes in minutes.
 	settling := time.AfterFunc(settled, debug.FreeOSMemory)

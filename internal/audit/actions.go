@@ -77,7 +77,7 @@ var Actions = map[Action]Meaning{
 	"audit.checkpoint":            {Organization, "note size", "", EntityManagement},
 	"audit.erased":                {User, "events kept_actor", "", AccountChange},
 	"audit.removed":               {Organization, "before events", "", EntityManagement},
-	"audit.restored":              {Organization, "as_of_backup by epoch lost_root lost_size made_at root size", "by", EntityManagement},
+	"audit.restored":              {Organization, "as_of_backup by done_again epoch known_size lost_root lost_size made_at root size voided", "by", EntityManagement},
 	"audit.keeping_changed":       {Organization, "days held", "", EntityManagement},
 	"audit.exported":              {Organization, "filter format search", "search", EntityManagement},
 	"bootstrap.created":           {Nothing, "", "", EntityManagement},

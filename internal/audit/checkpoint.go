@@ -31,7 +31,7 @@ type Checkpoint struct {
 // HOST/audit/ORG_ID/EPOCH. That of the installation has no ORG_ID.
 func (l *Logs) origin(org string) string {
 	name := l.host + "/audit"
-	for _, part := range []string{org, epochName(l.since)} {
+	for _, part := range []string{org, EpochName(l.since)} {
 		if part != "" {
 			name += "/" + part
 		}
@@ -156,6 +156,20 @@ func signerOf(name string, seed []byte) (note.Signer, string, error) {
 		return nil, "", fmt.Errorf("reading the key of a log: %w", err)
 	}
 	return signer, key, nil
+}
+
+// KeyOf returns what a log's checkpoints are verified with, from the name of the log and the seed of its
+// key, as audit_keys has them.
+func KeyOf(sealing secret.Ring, name, sealed string) (note.Verifier, error) {
+	seed, err := secret.NewBox(sealing, keysBox).Open(sealed, name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its key cannot be opened", ErrAltered)
+	}
+	_, key, err := signerOf(name, seed)
+	if err != nil {
+		return nil, err
+	}
+	return note.NewVerifier(key)
 }
 
 // SweepCheckpoints signs what grew since it was last signed, and compares every tree with what this

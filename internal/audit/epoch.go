@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,10 +25,19 @@ type Epoch struct {
 	MadeAt time.Time `json:"made_at,omitzero"` // of the backup; zero for a database that was put back by hand
 	AsOf   bool      `json:"as_of_backup"`
 	Proof  string    `json:"proof"`
+
+	// Logs is what the first leaf of a log records besides, by the organization.
+	Logs map[string]Fields `json:"-"`
 }
 
-// epochNote is the row of installation with the newest epoch.
-const epochNote = "epoch"
+// saysRestored is for how long owners read that the database was restored.
+const saysRestored = 30 * 24 * time.Hour
+
+// Recent reports whether owners still read that the database was restored.
+func (e Epoch) Recent(now time.Time) bool { return !e.At.IsZero() && now.Sub(e.At) < saysRestored }
+
+// EpochNote is the row of installation with the newest epoch, as JSON.
+const EpochNote = "epoch"
 
 // prove returns a MAC under the installation's key: somebody who can only write the database
 // begins no epoch.
@@ -40,7 +50,7 @@ func (e Epoch) prove(sealing secret.Ring, id string) (string, bool) {
 // EpochOf returns when and by whom a database was last restored; the zero Epoch if never. It returns
 // ErrAltered if somebody without the keys says so.
 func EpochOf(ctx context.Context, r db.Reader, sealing secret.Ring) (Epoch, error) {
-	text, err := db.ReadNote(ctx, r, epochNote)
+	text, err := db.ReadNote(ctx, r, EpochNote)
 	if err != nil || text == "" {
 		return Epoch{}, err
 	}
@@ -66,16 +76,16 @@ func Restored(ctx context.Context, tx *db.Tx) (e Epoch, err error) {
 
 // readEpoch does not ask who wrote it.
 func readEpoch(ctx context.Context, r db.Reader) (e Epoch, err error) {
-	text, err := db.ReadNote(ctx, r, epochNote)
+	text, err := db.ReadNote(ctx, r, EpochNote)
 	if err == nil && text != "" {
 		err = json.Unmarshal([]byte(text), &e)
 	}
 	return e, err
 }
 
-// epochName names an epoch in the names of logs; that before the first restore has none. Names sort
+// EpochName names an epoch in the names of logs; that before the first restore has none. Names sort
 // by time.
-func epochName(at time.Time) string {
+func EpochName(at time.Time) string {
 	if at.IsZero() {
 		return ""
 	}
@@ -100,7 +110,7 @@ func (l *Logs) Begin(ctx context.Context, tx *db.Tx, sealing secret.Ring, e Epoc
 	if err != nil {
 		return err
 	}
-	if err := tx.SetNote(ctx, epochNote, string(text)); err != nil {
+	if err := tx.SetNote(ctx, EpochNote, string(text)); err != nil {
 		return err
 	}
 	orgs, err := db.List(ctx, tx, db.Value[string], `select '' union select org_id from audit_logs`)
@@ -112,16 +122,17 @@ func (l *Logs) Begin(ctx context.Context, tx *db.Tx, sealing secret.Ring, e Epoc
 		if err != nil {
 			return err
 		}
-		if err := beginLog(ctx, tx, t, epochName(e.At)); err != nil {
+		if err := beginLog(ctx, tx, t, EpochName(e.At)); err != nil {
 			return err
 		}
-		fields := Fields{"epoch": epochName(e.At), "size": t.size, "root": textOf(t.root()), "by": e.By, "as_of_backup": e.AsOf}
+		fields := Fields{"epoch": EpochName(e.At), "size": t.size, "root": textOf(t.root()), "by": e.By, "as_of_backup": e.AsOf}
 		if !e.MadeAt.IsZero() {
 			fields["made_at"] = e.MadeAt
 		}
 		if known := l.known.roots[org]; known.size > t.size {
 			fields["lost_size"], fields["lost_root"] = known.size, textOf(known.root)
 		}
+		maps.Copy(fields, e.Logs[org])
 		if err := Record(ctx, tx, Event{OrgID: org, Actor: Operator, ActorName: Operator, Action: restored, Target: org, After: fields}); err != nil {
 			return err
 		}
@@ -262,7 +273,7 @@ func (l *Logs) Watch(ctx context.Context, d *db.DB) (blind bool, err error) {
 			return false, fmt.Errorf("%w: %w", l.known.compare(tree{org: org, edge: edge{size: sizes[org]}}, nil), ErrOlder)
 		}
 	}
-	if e, err := readEpoch(ctx, d); err != nil || epochName(e.At) != l.known.epoch {
+	if e, err := readEpoch(ctx, d); err != nil || EpochName(e.At) != l.known.epoch {
 		return false, cmp.Or(err, ErrRestored)
 	}
 	blind = len(l.known.roots) == 0 && len(sizes) > 0

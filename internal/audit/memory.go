@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"strings"
 
@@ -48,23 +50,42 @@ func (m *memory) load() error {
 		}
 		if err == nil {
 			defer file.Close() //nolint:errcheck // Closing what was only read loses nothing.
-			for lines := bufio.NewScanner(file); lines.Scan(); m.lines++ {
-				var org, root string
-				var p point
-				if _, err := fmt.Sscanf(lines.Text(), "%q %d %s", &org, &p.size, &root); err != nil {
-					continue // the last line, of a node that died while it wrote: an older root serves as well
-				}
-				if fields := strings.Fields(lines.Text()); len(fields) == 4 {
-					p.epoch = fields[3]
-				}
-				if p.root, err = tlog.ParseHash(root); err == nil {
-					roots[org] = p
-				}
-			}
+			roots, m.lines = readRoots(file)
 		}
 	}
 	m.roots = roots
 	return nil
+}
+
+// readRoots reads the lines of the file.
+func readRoots(from io.Reader) (roots map[string]point, n int) {
+	roots = map[string]point{}
+	lines := bufio.NewScanner(from)
+	for ; lines.Scan(); n++ {
+		var org, root string
+		var p point
+		if _, err := fmt.Sscanf(lines.Text(), "%q %d %s", &org, &p.size, &root); err != nil {
+			continue // the last line, of a node that died while it wrote: an older root serves as well
+		}
+		if fields := strings.Fields(lines.Text()); len(fields) == 4 {
+			p.epoch = fields[3]
+		}
+		var err error
+		if p.root, err = tlog.ParseHash(root); err == nil {
+			roots[org] = p
+		}
+	}
+	return roots, n
+}
+
+// take keeps the roots that another node knows, where this one knows none.
+func (m *memory) take(roots map[string]point) error {
+	maps.Copy(roots, m.roots)
+	m.roots = roots
+	if m.path == "" {
+		return nil
+	}
+	return m.rewrite()
 }
 
 // compare returns ErrAltered unless a tree is the one that this node knows, or has grown out of it:

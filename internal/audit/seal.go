@@ -24,12 +24,13 @@ import (
 //
 // Events of about the last second have no place in a tree yet, and are not protected.
 type Logs struct {
-	host  string    // of the public address: keys are named after it
-	since time.Time // the restore that began the epoch; zero before the first
-	keys  secret.Box
-	old   secret.Ring // of the chain that was before the trees
-	log   *slog.Logger
-	most  int // days that events may be kept
+	host    string    // of the public address: keys are named after it
+	since   time.Time // the restore that began the epoch; zero before the first
+	keys    secret.Box
+	old     secret.Ring // of the chain that was before the trees
+	telling secret.Ring // of what nodes tell each other
+	log     *slog.Logger
+	most    int // days that events may be kept
 
 	mu      sync.Mutex // one sweep at a time
 	known   *memory
@@ -64,14 +65,17 @@ type Printer struct {
 	Show func([]Stored) error // nil for none
 }
 
+// keysBox is what the keys of logs are sealed for.
+const keysBox = "audit keys"
+
 // NewLogs derives its keys from a ring that is kept outside the database.
 func NewLogs(s Settings) *Logs {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Logs{
-		host: s.Host, since: s.Since, keys: secret.NewBox(s.Sealing, "audit keys"), old: s.Sealing.For("audit seals"), log: s.Log,
-		most: cmp.Or(s.Days, LongestKept), known: &memory{path: s.File, epoch: epochName(s.Since)}, stopped: map[string]bool{}, alarm: s.Alarm, printer: s.Print,
+		host: s.Host, since: s.Since, keys: secret.NewBox(s.Sealing, keysBox), old: s.Sealing.For("audit seals"), telling: s.Sealing.For("audit roots"), log: s.Log,
+		most: cmp.Or(s.Days, LongestKept), known: &memory{path: s.File, epoch: EpochName(s.Since)}, stopped: map[string]bool{}, alarm: s.Alarm, printer: s.Print,
 	}
 }
 

@@ -229,7 +229,6 @@ func TestEveryLogBeginsAnEpoch(t *testing.T) {
 	}
 }
 
-// Owners read on their first page when and by whom it was restored, and nobody else does.
 // The first leaf of an epoch is its first, however much waited to be sealed.
 func TestAllThatWaitsIsSealedBeforeAnEpochBegins(t *testing.T) {
 	d, clock := dbtest.Open(t)
@@ -253,6 +252,7 @@ func TestAllThatWaitsIsSealedBeforeAnEpochBegins(t *testing.T) {
 	}
 }
 
+// Owners read on their first page when and by whom it was restored, and nobody else does.
 func TestOwnersReadThatItWasRestored(t *testing.T) {
 	i := newInstallation(t)
 	b := i.backup(t)
@@ -265,14 +265,18 @@ func TestOwnersReadThatItWasRestored(t *testing.T) {
 		t.Fatal(err)
 	}
 	owner, other := s.Join(t, org, "olga@meridian.example", "Olga", directory.Owner), s.Join(t, org, "hal@meridian.example", "Hal", directory.Administrator)
-	idptest.Want(t, owner.Get("/o/meridian/admin"), idptest.Status(200), idptest.Shows("root@test"))
-	if p := other.Get("/o/meridian/admin"); p.Status != 200 || p.Says("root@test") {
-		t.Errorf("an administrator reads %s", p.Text())
+	for _, page := range []string{"home", "admin"} {
+		idptest.Want(t, owner.Get("/o/meridian/"+page), idptest.Status(200), idptest.Shows("root@test"))
+		if p := other.Get("/o/meridian/" + page); p.Status != 200 || p.Says("root@test") {
+			t.Errorf("an administrator reads %s", p.Text())
+		}
 	}
 	i.Clock.Advance(31 * 24 * time.Hour)
 	later := s.Join(t, org, "lea@meridian.example", "Lea", directory.Owner)
-	if p := later.Get("/o/meridian/admin"); p.Status != 200 || p.Says("root@test") {
-		t.Errorf("after a month it says %s", p.Text())
+	for _, page := range []string{"home", "admin"} {
+		if p := later.Get("/o/meridian/" + page); p.Status != 200 || p.Says("root@test") {
+			t.Errorf("after a month it says %s", p.Text())
+		}
 	}
 }
 

@@ -59,7 +59,7 @@ func TestEveryChangeOfARestoreCanBeMade(t *testing.T) {
 	for _, asOfBackup := range []bool{true, false} {
 		if err := d.Update(t.Context(), func(tx *db.Tx) error {
 			for _, f := range fates {
-				if err := f.meet(t.Context(), tx, asOfBackup); err != nil {
+				if err := f.meet(t.Context(), tx, How{AsOfBackup: asOfBackup, Continued: []*Continued{{Org: "org_a"}, {}}}); err != nil {
 					return err
 				}
 			}

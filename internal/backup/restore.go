@@ -31,6 +31,7 @@ type How struct {
 	By         string // who does it, as logs and pages will say
 	AsOfBackup bool   // the operator says that nothing was changed since which must not come back
 	Progress   Progress
+	Continued  []*Continued // what audit exports say was done since, each for one log
 }
 
 // Why nothing can be restored here, or nothing be adopted.
@@ -96,6 +97,15 @@ func serving(ctx context.Context, tx *db.Tx) error {
 		err = ErrServing
 	}
 	return err
+}
+
+// Serving reports whether a node serves a database, or one was killed less than a minute ago.
+func Serving(ctx context.Context, d *db.DB) (bool, error) {
+	err := d.View(ctx, func(tx *db.Tx) error { return serving(ctx, tx) })
+	if errors.Is(err, ErrServing) {
+		return true, nil
+	}
+	return false, err
 }
 
 // Restore puts a backup for which Check returned h into a database, brings it up to this version, and
@@ -222,8 +232,8 @@ func (l *loading) line(ctx context.Context, line []byte) error {
 	return err
 }
 
-// begin does with every table what fates says, and begins an epoch in every log, all in one
-// transaction. All that waits to be sealed is sealed before, so that an epoch's first leaf is its first.
+// begin does with every table what fates says, and about what exports name what deeds says, and begins
+// an epoch in every log, all in one transaction. All that waits to be sealed is sealed before, so that an epoch's first leaf is its first.
 func begin(ctx context.Context, d *db.DB, how How, madeAt time.Time) error {
 	before, err := audit.EpochOf(ctx, d, how.Keys.Sealing)
 	if err == nil && d.Now().Before(before.At) {
@@ -232,9 +242,71 @@ func begin(ctx context.Context, d *db.DB, how How, madeAt time.Time) error {
 	if err != nil {
 		return err
 	}
-	last := audit.NewLogs(audit.Settings{Sealing: how.Keys.Sealing, Since: before.At})
+	if err := sealAll(ctx, d, audit.NewLogs(audit.Settings{Sealing: how.Keys.Sealing, Since: before.At})); err != nil {
+		return err
+	}
+	logs := audit.NewLogs(audit.Settings{Sealing: how.Keys.Sealing, Since: before.At, File: how.Roots})
+	if err := d.Update(ctx, func(tx *db.Tx) error {
+		if err := tx.Unhurried(ctx); err != nil {
+			return err
+		}
+		for _, f := range fates {
+			if err := f.meet(ctx, tx, how); err != nil {
+				return err
+			}
+		}
+		epoch := audit.Epoch{By: how.By, MadeAt: madeAt, AsOf: how.AsOfBackup, Logs: map[string]audit.Fields{}}
+		left := ""
+		installation := how.AsOfBackup || slices.ContainsFunc(how.Continued, func(c *Continued) bool { return c.Org == "" })
+		for _, c := range how.Continued {
+			if err := c.redo(ctx, tx, installation); err != nil {
+				return err
+			}
+			// A restore that is cut short is run again; an adoption cannot be.
+			if epoch.Logs[c.Org] = c.fields(); len(c.erased) > 0 && !madeAt.IsZero() {
+				left = tx.Now().Format(time.RFC3339)
+			}
+		}
+		if err := tx.SetNote(ctx, Unfinished, left); err != nil {
+			return err
+		}
+		return logs.Begin(ctx, tx, how.Keys.Sealing, epoch)
+	}); err != nil {
+		return err
+	}
+	return forget(ctx, d, how)
+}
+
+// forget takes from logs what they lost since the backup. It records that, which comes behind the
+// first leaf of an epoch, so that one is sealed first.
+func forget(ctx context.Context, d *db.DB, how How) error {
+	if !slices.ContainsFunc(how.Continued, func(c *Continued) bool { return len(c.erased) > 0 }) {
+		return nil
+	}
+	now, err := audit.EpochOf(ctx, d, how.Keys.Sealing)
+	if err == nil {
+		err = sealAll(ctx, d, audit.NewLogs(audit.Settings{Sealing: how.Keys.Sealing, Since: now.At}))
+	}
+	if err != nil {
+		return err
+	}
+	return d.Update(ctx, func(tx *db.Tx) error {
+		if err := tx.Unhurried(ctx); err != nil {
+			return err
+		}
+		for _, c := range how.Continued {
+			if err := c.forget(ctx, tx); err != nil {
+				return err
+			}
+		}
+		return tx.SetNote(ctx, Unfinished, "")
+	})
+}
+
+// sealAll seals all that waits.
+func sealAll(ctx context.Context, d *db.DB, logs *audit.Logs) error {
 	for waits := 1; waits > 0; { // a sweep seals a part
-		err := last.Sweep(ctx, d)
+		err := logs.Sweep(ctx, d)
 		if err == nil {
 			waits, _, err = audit.Unsealed(ctx, d)
 		}
@@ -242,25 +314,12 @@ func begin(ctx context.Context, d *db.DB, how How, madeAt time.Time) error {
 			return fmt.Errorf("sealing what was recorded last: %w", err)
 		}
 	}
-	logs := audit.NewLogs(audit.Settings{Sealing: how.Keys.Sealing, Since: before.At, File: how.Roots})
-	return d.Update(ctx, func(tx *db.Tx) error {
-		if err := tx.Unhurried(ctx); err != nil {
-			return err
-		}
-		for _, f := range fates {
-			if err := f.meet(ctx, tx, how.AsOfBackup); err != nil {
-				return err
-			}
-		}
-		if err := tx.SetNote(ctx, Unfinished, ""); err != nil {
-			return err
-		}
-		return logs.Begin(ctx, tx, how.Keys.Sealing, audit.Epoch{By: how.By, MadeAt: madeAt, AsOf: how.AsOfBackup})
-	})
+	return nil
 }
 
-// meet does with a table what is to be done.
-func (f fate) meet(ctx context.Context, tx *db.Tx, asOfBackup bool) error {
+// meet does with a table what is to be done. What an export is there for is not unsure: it names what
+// was changed.
+func (f fate) meet(ctx context.Context, tx *db.Tx, how How) error {
 	const step = 30 // seconds of an authenticator's code
 	now := tx.Now()
 	fill := strings.NewReplacer(
@@ -269,17 +328,39 @@ func (f fate) meet(ctx context.Context, tx *db.Tx, asOfBackup bool) error {
 		"{idle}", strconv.FormatInt(session.Idle.Microseconds(), 10),
 		"{absolute}", strconv.FormatInt(session.Absolute.Microseconds(), 10),
 		"{length}", strconv.Itoa(credential.Modern.MinimumLength))
-	all := []change{f.always}
-	if !asOfBackup {
-		all = append(all, f.unsure)
-	}
-	for _, c := range all {
-		if !c.does {
-			continue
-		}
-		if _, err := tx.Rewrite(ctx, f.table, fill.Replace(c.set), fill.Replace(c.where)); err != nil {
+	if f.always.does {
+		if _, err := tx.Rewrite(ctx, f.table, fill.Replace(f.always.set), fill.Replace(f.always.where)); err != nil {
 			return fmt.Errorf("voiding %s: %w", f.table, err)
 		}
 	}
+	if how.AsOfBackup || !f.unsure.does {
+		return nil
+	}
+	where, args := f.except(fill.Replace(f.unsure.where), how.Continued)
+	if _, err := tx.Rewrite(ctx, f.table, fill.Replace(f.unsure.set), where, args...); err != nil {
+		return fmt.Errorf("voiding %s: %w", f.table, err)
+	}
 	return nil
+}
+
+// except leaves out of a condition the rows of those whose logs exports continue.
+func (f fate) except(where string, continued []*Continued) (string, []any) {
+	var args []any
+	for _, c := range continued {
+		args = append(args, c.Org)
+	}
+	of := "org_id"
+	switch f.table {
+	case "organizations":
+		of = "id"
+	case "operator_rights": // of the installation
+		of = "''"
+	}
+	if len(args) == 0 {
+		return where, nil
+	}
+	if where != "" {
+		where = "(" + where + ") and "
+	}
+	return where + of + " not in (" + db.Places(1, len(args)) + ")", args
 }

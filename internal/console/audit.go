@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/url"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"parvis/internal/audit"
+	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/page"
@@ -228,6 +230,14 @@ type change struct {
 	Name   string // as recorded
 	Before string // empty if there was none, as is After
 	After  string
+	Deeds  []redone // in place of After, of what a restore did
+}
+
+// redone is something that a restore did again, or made void.
+type redone struct {
+	Key  string // catalogue key of the action; empty for how many more there are
+	Name string // of the person it was about; of anything else, the id
+	Path string
 }
 
 func (s *Server) auditEntry(v *page.Viewer) error {
@@ -238,12 +248,48 @@ func (s *Server) auditEntry(v *page.Viewer) error {
 	if !found {
 		return directory.ErrNotFound
 	}
+	changes := changesOf(e.Before, e.After)
+	for i, c := range changes {
+		if c.Name == "done_again" || c.Name == "voided" {
+			if changes[i].Deeds, err = redoneOf(v, s.site.DB, e.After[c.Name]); err != nil {
+				return err
+			}
+		}
+	}
 	may := owns(v.User.Role) && erasable(e) != "" && !e.ErasedOf
 	v.FormIf(may)
 	return v.Render("console-entry", entryPage{
 		auditRow: auditRowOf(v, e), ActorPath: pathOf(v, e.Actor), TargetPath: pathOf(v, e.Target),
-		Changes: changesOf(e.Before, e.After), MayErase: may, Erased: v.Just("erased"),
+		Changes: changes, MayErase: may, Erased: v.Just("erased"),
 	})
+}
+
+// redoneOf reads the list that a restore left in its entry: texts of an action and an id. People have
+// the names that they have now; the entry itself has none, which would be there to be erased.
+func redoneOf(v *page.Viewer, r db.Reader, list any) ([]redone, error) {
+	texts, _ := list.([]any)
+	var all []redone
+	for _, t := range texts {
+		text, _ := t.(string)
+		action, id, found := strings.Cut(text, " ")
+		if _, known := audit.Actions[audit.Action(action)]; !found || !known {
+			all = append(all, redone{Name: text})
+			continue
+		}
+		one := redone{Key: "audit.action." + action, Name: id, Path: pathOf(v, id)}
+		if strings.HasPrefix(id, "usr_") {
+			u, err := directory.UserByID(v.R.Context(), r, v.User.OrgID, directory.UserID(id))
+			if errors.Is(err, directory.ErrNotFound) {
+				one.Path = ""
+			} else if err != nil {
+				return nil, err
+			} else {
+				one.Name = u.Name
+			}
+		}
+		all = append(all, one)
+	}
+	return all, nil
 }
 
 // pathOf returns the page of what an id names, if it has one.

@@ -36,9 +36,6 @@ type concern struct {
 	Path, Button string // of the button; empty where the viewer can do nothing
 }
 
-// saysRestored is for how long owners read that the database was restored.
-const saysRestored = 30 * 24 * time.Hour
-
 // mostConcerns is how many concerns the page lists.
 const mostConcerns = 8
 
@@ -94,12 +91,9 @@ func (s *Server) overview(v *page.Viewer) error {
 func concernsOf(v *page.Viewer, k known) []concern {
 	var all []concern
 	add := func(text, path, button string) { all = append(all, concern{text, path, v.Text(button)}) }
-	if e := k.Restored; v.User.Role == directory.Owner && k.Now.Sub(e.At) < saysRestored {
-		key, from := "console.overview.restored", v.Date(e.MadeAt)
-		if e.MadeAt.IsZero() {
-			key = "console.overview.put_back"
-		}
-		add(v.Text(key, "When", v.Date(e.At), "Who", e.By, "From", from), v.Path("admin/audit")+"?"+parameters("q", "audit.restored").Encode(), "console.overview.see_log")
+	if e := k.Restored; v.User.Role == directory.Owner && e.Recent(k.Now) {
+		r := page.Restored{At: e.At, MadeAt: e.MadeAt, By: e.By}
+		add(r.Text(v), r.Path(v), "page.restored_log")
 	}
 	if k.Backlog.Letters > 0 {
 		all = append(all, concern{Text: v.Text("console.overview.backlog", "Count", k.Backlog.Letters, "When", v.Date(k.Backlog.Since))})

@@ -283,7 +283,7 @@ func (i *Insertion) End(ctx context.Context) error {
 // Rewrite changes the rows of a table for which a condition holds, or removes them where set is
 // empty. A restore alone does that to tables that are not its own: internal/backup lists what it
 // does with each.
-func (t *Tx) Rewrite(ctx context.Context, table, set, where string) (int64, error) {
+func (t *Tx) Rewrite(ctx context.Context, table, set, where string, args ...any) (int64, error) {
 	statement := `delete from "` + table + `"`
 	if set != "" {
 		statement = `update "` + table + `" set ` + set
@@ -292,7 +292,7 @@ func (t *Tx) Rewrite(ctx context.Context, table, set, where string) (int64, erro
 		statement += ` where ` + where
 	}
 	t.told.all = true
-	return t.Exec(ctx, statement)
+	return t.Exec(ctx, statement, args...)
 }
 
 // SetNote stores a value for the whole installation, in place of an earlier one; an empty one removes
@@ -312,4 +312,16 @@ func (t *Tx) SetNote(ctx context.Context, name, value string) error {
 func ReadNote(ctx context.Context, r Reader, name string) (value string, err error) {
 	_, err = r.One(ctx, Into(&value), `select value from installation where name = $1`, name)
 	return value, err
+}
+
+// Notes returns the values that SetNote stored under names that begin with a text.
+func Notes(ctx context.Context, r Reader, prefix string) (map[string]string, error) {
+	all := map[string]string{}
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		var name, value string
+		err := scan(&name, &value)
+		all[name] = value
+		return err
+	}, `select name, value from installation where name like $1`, prefix+"%")
+	return all, err
 }

@@ -164,6 +164,20 @@ func setEmail(ctx context.Context, tx *db.Tx, user User, email string) (User, er
 	return user, err
 }
 
+// Readdress gives a user the address that an audit export says they have, for a restore. It reports
+// false for a text that is no address, and for one that another user has.
+func Readdress(ctx context.Context, tx *db.Tx, org OrgID, id UserID, email string) (bool, error) {
+	user, err := UserByID(ctx, tx, org, id)
+	if err == nil {
+		_, err = setEmail(ctx, tx, user, email)
+	}
+	_, refused := errors.AsType[*fault.Error](err)
+	if refused {
+		err = nil
+	}
+	return !refused, err
+}
+
 // ErrAddressTaken says that another user of the organization has the address.
 var ErrAddressTaken = fault.Field("email", "directory.address_taken")
 

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/audit"
+	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/naming"
 	"parvis/internal/op/ask"
@@ -22,6 +24,8 @@ type homePage struct {
 	Greeting       string // a catalogue key
 	Name           string
 	Administration bool
+	Restored       string // that the database was, for an owner; empty otherwise
+	RestoredPath   string
 	Waits          waits
 	Lately         []ask.Tile
 	Tiles          []ask.Tile
@@ -42,6 +46,10 @@ func (s account) home(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
+	restored, err := s.restored(v)
+	if err != nil {
+		return err
+	}
 	tiles, err := s.ask.Tiles(v.R.Context(), v.Visit, v.Language())
 	if err != nil {
 		return err
@@ -49,6 +57,9 @@ func (s account) home(v *page.Viewer) error {
 	p := homePage{
 		Greeting: greeting(v.Clock(s.site.DB.Now())), Name: v.User.Name, Administration: v.User.Role.ReadsConsole(), Waits: due,
 		Tiles: tiles, Search: len(tiles) >= searchFrom,
+	}
+	if !restored.At.IsZero() {
+		p.Restored, p.RestoredPath = restored.Text(v), restored.Path(v)
 	}
 	if p.Search {
 		p.Query = strings.TrimSpace(v.R.URL.Query().Get("q"))
@@ -60,6 +71,21 @@ func (s account) home(v *page.Viewer) error {
 	key := strings.TrimSpace(naming.SearchKey(p.Query, ""))
 	p.Tiles = slices.DeleteFunc(p.Tiles, func(t ask.Tile) bool { return !strings.Contains(naming.SearchKey(t.Title, t.Description), key) })
 	return v.Render("home", p)
+}
+
+// restored returns when and by whom the database was restored lately, for an owner. Nothing is read for
+// anybody else, nor later.
+func (s account) restored(v *page.Viewer) (r page.Restored, err error) {
+	d := s.site.DB
+	if v.User.Role != directory.Owner || !(audit.Epoch{At: d.Restored}).Recent(d.Now()) {
+		return r, nil
+	}
+	err = d.View(v.R.Context(), func(tx *db.Tx) error {
+		e, err := audit.Restored(v.R.Context(), tx)
+		r = page.Restored{At: e.At, MadeAt: e.MadeAt, By: e.By}
+		return err
+	})
+	return r, err
 }
 
 // greeting returns the catalogue key of what a person is greeted with at a time of day. Where
