@@ -153,7 +153,7 @@ func (s *storage) serve(ctx context.Context, r launch) error {
 	watchers.Go(func() { r.tracer.Run(watching) })
 	sweeps.Go(func() { a.Run(working) })
 	sweeps.Go(func() { s.watch(working, a, log, die) })
-	mountIdentity(a.Site, s.keys)
+	mountIdentity(a.Site, s.keys, s.plan.shared)
 	// The start leaves more garbage than an idle server makes in minutes.
 	settling := time.AfterFunc(settled, debug.FreeOSMemory)
 	defer settling.Stop()
