@@ -422,14 +422,14 @@ var rowsOfFiles = []row{
 		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chown(path, 65534, 65534)); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { os.Remove(path) })
+		t.Cleanup(func() { _ = os.Remove(path) })
 	}, "data folder", "FAIL", []string{"1 file in it belong", "chown root data/left-behind"}},
 	{"a disk without room", func(t *testing.T, x *exam) {
 		folder := t.TempDir()
 		if os.Getuid() != 0 || syscall.Mount("tmpfs", folder, "tmpfs", 0, "size=64m") != nil {
 			t.Skip("only root mounts a small disk")
 		}
-		t.Cleanup(func() { syscall.Unmount(folder, syscall.MNT_DETACH) })
+		t.Cleanup(func() { _ = syscall.Unmount(folder, syscall.MNT_DETACH) })
 		if err := errors.Join(os.CopyFS(folder, os.DirFS(x.data(""))), os.Chmod(folder, 0o700), os.Chmod(filepath.Join(folder, "keys"), 0o600)); err != nil {
 			t.Fatal(err)
 		}
@@ -705,7 +705,7 @@ func TestDoctorBehindNginx(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { cmd.Process.Signal(syscall.SIGTERM); cmd.Wait() })
+		t.Cleanup(func() { _, _ = cmd.Process.Signal(syscall.SIGTERM), cmd.Wait() })
 		for until := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 			if c, err := net.Dial("tcp", "127.0.0.1:"+at); err == nil {
 				c.Close()
@@ -866,7 +866,7 @@ func pooler(mode, more string) func(*testing.T, *exam) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { os.RemoveAll(folder) })
+		t.Cleanup(func() { _ = os.RemoveAll(folder) })
 		password, _ := u.User.Password()
 		auth := "md5"
 		if password == "" {
@@ -889,7 +889,7 @@ func pooler(mode, more string) func(*testing.T, *exam) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+		t.Cleanup(func() { _, _ = cmd.Process.Kill(), cmd.Wait() })
 		for until := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 			if c, err := net.Dial("tcp", "127.0.0.1:"+at); err == nil {
 				c.Close()

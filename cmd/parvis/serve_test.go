@@ -410,7 +410,7 @@ func TestAServerWithoutRightsToItsFolderSaysSo(t *testing.T) {
 		if syscall.Mount("tmpfs", folder, "tmpfs", syscall.MS_RDONLY, "size=1m") != nil {
 			t.Skip("this machine lets nobody mount")
 		}
-		defer syscall.Unmount(folder, syscall.MNT_DETACH)
+		defer func() { _ = syscall.Unmount(folder, syscall.MNT_DETACH) }()
 	} else if err := os.Chmod(folder, 0o500); err != nil {
 		t.Fatal(err)
 	}

@@ -75,7 +75,7 @@ func OpenFiles(ctx context.Context, listen string) int {
 	if err != nil {
 		return 0
 	}
-	defer w.Body.Close() //nolint:errcheck // It was only read.
+	defer w.Body.Close()
 	for lines := bufio.NewScanner(io.LimitReader(w.Body, 4<<20)); lines.Scan(); {
 		if text, ok := strings.CutPrefix(lines.Text(), "process_max_fds "); ok {
 			if n, err := strconv.ParseFloat(text, 64); err == nil {
@@ -116,6 +116,6 @@ func TakesBodies(ctx context.Context, dial func(context.Context, string, string)
 	if err != nil {
 		return true // it waits for the body, or does not answer, which is said elsewhere
 	}
-	w.Body.Close() //nolint:errcheck // Nothing in it matters.
+	w.Body.Close()
 	return w.StatusCode != http.StatusRequestEntityTooLarge
 }
