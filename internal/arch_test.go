@@ -113,13 +113,14 @@ var packages = []struct{ name, imports, tables string }{
 	{"cmd/parvis/serving", "", ""},
 	{"cmd/parvis/otlp", "outbound trace", ""},
 	{"cmd/parvis/shell", "", ""},
+	{"cmd/parvis/machine", "", ""},
 	{"cmd/parvis/demo/sample", "", ""},
 	{"cmd/parvis/demo/company", "", ""},
 	{"cmd/parvis/demo/staff", "", ""},
 	{"cmd/parvis/demo", "region db secret i18n outbound mail directory domain credential session signin federation/oidc application page federation provisioning app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company cmd/parvis/demo/staff", ""},
 	{"cmd/parvis/admin", "administration/sheet api/form", ""}, // through the API alone
 	{"cmd/parvis/moving", "fault i18n directory intake intake/dump", ""},
-	{"cmd/parvis", "trace operations cmd/parvis/otlp backup cmd/parvis/moving intake region provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/shell cmd/parvis/demo", ""},
+	{"cmd/parvis", "trace operations cmd/parvis/otlp cmd/parvis/machine backup cmd/parvis/moving intake region provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/shell cmd/parvis/demo", ""},
 }
 
 // folder is where a package is, seen from here.

@@ -439,7 +439,7 @@ func TestSettingsPageShowsEverySetting(t *testing.T) {
 		t.Fatal("no configuration in docs/settings.md")
 	}
 	if block[1] != read(t, "cmd/parvis/example.toml") {
-		t.Error("the file in docs/settings.md is not cmd/parvis/example.toml, which 'parvis config --example' prints: copy it there")
+		t.Error("the file in docs/settings.md is not cmd/parvis/example.toml: go test ./cmd/parvis -run TheExample -update")
 	}
 	var tree map[string]any
 	if err := toml.Unmarshal([]byte(regexp.MustCompile(`(?m)^#([a-z[])`).ReplaceAllString(block[1], "$1")), &tree); err != nil {
@@ -455,7 +455,7 @@ func TestSettingsPageShowsEverySetting(t *testing.T) {
 		}
 		got[name] = ""
 	}
-	ast.Inspect(parse(t, "cmd/parvis/config.go"), func(n ast.Node) bool {
+	ast.Inspect(parse(t, "cmd/parvis/settings.go"), func(n ast.Node) bool {
 		if spec, ok := n.(*ast.TypeSpec); ok && spec.Name.Name == "Config" {
 			settings("", spec.Type.(*ast.StructType), want)
 		}

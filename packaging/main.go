@@ -40,6 +40,7 @@ type release struct {
 	out     string // where the files go
 	version version
 	time    time.Time // of the commit, so that a second build makes the same bytes
+	by      string    // who committed what is packaged, with an address, as Debian wants a maintainer
 	texts   texts
 }
 
@@ -65,7 +66,7 @@ func run(source, out string, archs []string) error {
 	}
 	defer os.RemoveAll(work)
 	r := release{source: source, out: out}
-	if r.time, err = committed(source); err != nil {
+	if r.time, r.by, err = committed(source); err != nil {
 		return err
 	}
 	var programs []program
@@ -92,14 +93,15 @@ func run(source, out string, archs []string) error {
 	return r.sums()
 }
 
-// committed returns when the commit of the checkout was made.
-func committed(source string) (time.Time, error) {
-	text, err := output(exec.Command("git", "-C", source, "log", "-1", "--format=%ct"))
+// committed returns when the commit of the checkout was made, and by whom.
+func committed(source string) (at time.Time, by string, err error) {
+	text, err := output(exec.Command("git", "-C", source, "log", "-1", "--format=%ct %cn <%ce>"))
 	if err != nil {
-		return time.Time{}, fmt.Errorf("asking git for the time of the commit: %w", err)
+		return time.Time{}, "", fmt.Errorf("asking git for the commit: %w", err)
 	}
-	seconds, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-	return time.Unix(seconds, 0).UTC(), err
+	when, by, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	seconds, err := strconv.ParseInt(when, 10, 64)
+	return time.Unix(seconds, 0).UTC(), by, err
 }
 
 // build builds the program without cgo, so that it runs on any Linux. Nothing of this machine is in it.

@@ -41,7 +41,7 @@ func (r release) pack(p program, kind, name string) error {
 	here := filepath.Join(r.source, "packaging", "files")
 	info := nfpm.WithDefaults(&nfpm.Info{
 		Name: "parvis", Arch: p.arch, Version: r.version.packaged(), VersionSchema: "none", MTime: r.time,
-		Section: "net", Priority: "optional", License: "Apache-2.0", Maintainer: "Parvis",
+		Section: "net", Priority: "optional", License: "Apache-2.0", Maintainer: r.by,
 		Description: "Front door for business applications: sign-in, single sign-on, OpenID Connect\n" +
 			"Invitations, passwords, second steps, company sign-in and a home page from\nwhich every application opens, for many organizations, in one program.",
 		Overridables: nfpm.Overridables{

@@ -69,6 +69,14 @@ func (c *certificate) current() (*tls.Certificate, error) {
 	return c.pair, nil
 }
 
+// ends returns when the certificate in use ends; the zero time if there is none that can be used.
+func (c *certificate) ends() time.Time {
+	if pair, err := c.current(); err == nil {
+		return pair.Leaf.NotAfter
+	}
+	return time.Time{}
+}
+
 func (c *certificate) read() error {
 	info, err := os.Stat(c.chain)
 	if err != nil || c.pair != nil && info.ModTime().Equal(c.changed) {

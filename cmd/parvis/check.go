@@ -25,31 +25,33 @@ import (
 
 // A plan is a configuration that was checked: what the program is built from.
 type plan struct {
-	base      *url.URL
-	issuer    string // the public address as it was written, for commands that do not need it; may be empty
-	listen    string
-	data      string
-	database  string          // address for db.Open
-	remembers bool            // answers of the database are remembered
-	resolver  domain.Resolver // nil for this machine's
-	smtp      *mail.SMTP
-	from      string
-	operator  string
-	proxies   []netip.Prefix
-	allow     []string // hosts that outbound may ask although they are not public
-	links     page.Links
-	regions   page.Regions
-	pairs     map[string][]byte // the key that this region shares with each of the others
-	breached  string
-	lifetimes lifetime.Overrides
-	kept      kept
-	prints    string // of the audit log, on standard output; empty for nothing
-	secured   bool   // this program does TLS itself
-	cert, key string
-	text      bool // logs are text, not JSON
-	level     slog.Level
-	watched   watched
-	strangers []string // variables that look like settings and are not
+	base       *url.URL
+	issuer     string // the public address as it was written, for commands that do not need it; may be empty
+	listen     string
+	data       string
+	database   string          // address for db.Open
+	remembers  bool            // answers of the database are remembered
+	resolver   domain.Resolver // nil for this machine's
+	resolverAt string
+	smtp       *mail.SMTP
+	from       string
+	operator   string
+	proxies    []netip.Prefix
+	allow      []string // hosts that outbound may ask although they are not public
+	links      page.Links
+	regions    page.Regions
+	pairs      map[string][]byte // the key that this region shares with each of the others
+	breached   string
+	lifetimes  lifetime.Overrides
+	kept       kept
+	prints     string // of the audit log, on standard output; empty for nothing
+	secured    bool   // this program does TLS itself
+	cert, key  string
+	text       bool // logs are text, not JSON
+	level      slog.Level
+	watched    watched
+	strangers  []string          // variables that look like settings and are not
+	shared     map[string]string // the settings that all nodes have alike
 }
 
 // keysPath returns where the keys of an installation are.
@@ -118,6 +120,7 @@ func (c *configuration) check() plan {
 	c.checkPrint(&p)
 	c.checkOperations(&p)
 	p.strangers = c.strangers()
+	p.shared = c.shared()
 	return p
 }
 
@@ -338,6 +341,7 @@ func (c *configuration) checkDNS(p *plan) {
 		c.problem("[dns] resolver must be a name server's IP address and port, as in resolver = \"10.0.0.53:53\".")
 		return
 	}
+	p.resolverAt = server
 	p.resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, server)
 	}}

@@ -15,68 +15,7 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
-
-	"parvis/internal/lifetime"
 )
-
-// Config is everything that must be known before the database is opened. It holds texts as they
-// were written; check turns them into what the program uses. The names in the file, in the
-// environment and in messages all come from here.
-type Config struct {
-	PublicAddress     string   `toml:"public_address"`
-	Listen            string   `toml:"listen"`
-	Data              string   `toml:"data"`
-	Database          string   `toml:"database" secret:"address"`
-	DatabaseFile      string   `toml:"database_file"`
-	DatabaseMemory    string   `toml:"database_memory"`
-	TrustedProxies    []string `toml:"trusted_proxies"`
-	BreachedPasswords string   `toml:"breached_passwords"`
-	Region            string   `toml:"region"`
-	RegionKeys        string   `toml:"region_keys" secret:"whole"`
-	RegionKeysFile    string   `toml:"region_keys_file"`
-	Mail              struct {
-		Address      string `toml:"address"`
-		TLS          string `toml:"tls"`
-		Username     string `toml:"username"`
-		Password     string `toml:"password" secret:"whole"`
-		PasswordFile string `toml:"password_file"`
-		From         string `toml:"from"`
-		Operator     string `toml:"operator"`
-	} `toml:"mail"`
-	TLS struct {
-		Certificate string `toml:"certificate"`
-		Key         string `toml:"key"`
-	} `toml:"tls"`
-	Outbound struct {
-		Allow []string `toml:"allow"`
-	} `toml:"outbound"`
-	DNS struct {
-		Resolver string `toml:"resolver"`
-	} `toml:"dns"`
-	Links struct {
-		Help    string `toml:"help"`
-		Privacy string `toml:"privacy"`
-		Status  string `toml:"status"`
-	} `toml:"links"`
-	Lifetimes lifetime.Each[string] `toml:"lifetimes"`
-	Log       struct {
-		Format string `toml:"format"`
-		Level  string `toml:"level"`
-	} `toml:"log"`
-	Audit struct {
-		Print string `toml:"print"`
-	} `toml:"audit"`
-	Retention struct {
-		Audit   string `toml:"audit"`
-		Letters string `toml:"letters"`
-	} `toml:"retention"`
-	Operations struct {
-		Listen string `toml:"listen"`
-		Pprof  string `toml:"pprof"`
-		Drain  string `toml:"drain"`
-	} `toml:"operations"`
-	Regions []regionTable `toml:"regions"`
-}
 
 // source says where a setting was set; a higher source overrides a lower one.
 type source int
@@ -98,6 +37,8 @@ type setting struct {
 	name    string
 	value   reflect.Value // a string, a []string or a []regionTable
 	secret  string        // how much of it is hidden: whole, address, or nothing
+	own     bool          // nodes of one installation may have it differently
+	example string        // what the example shows; nothing for what is in force unless set
 	from    source
 }
 
@@ -198,7 +139,7 @@ func eachSetting(section string, v reflect.Value) []*setting {
 			sections = append(sections, eachSetting(name, v.Field(i))...)
 			continue
 		}
-		own = append(own, &setting{section: section, name: name, value: v.Field(i), secret: f.Tag.Get("secret")})
+		own = append(own, &setting{section: section, name: name, value: v.Field(i), secret: f.Tag.Get("secret"), own: f.Tag.Get("node") == "own", example: f.Tag.Get("example")})
 	}
 	return append(own, sections...)
 }

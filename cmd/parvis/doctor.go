@@ -6,24 +6,20 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
-	"parvis/internal/application"
 	"parvis/internal/audit"
-	"parvis/internal/credential"
 	"parvis/internal/db"
-	"parvis/internal/directory"
-	"parvis/internal/federation"
-	"parvis/internal/mail"
-	"parvis/internal/op"
 	"parvis/internal/secret"
 )
 
-type doctorCommand struct{ servingFlags }
+type doctorCommand struct {
+	servingFlags
+	Backups string        `placeholder:"FOLDER" help:"Look too whether 'parvis backup FOLDER --every TIME' made one lately."`
+	Every   time.Duration `placeholder:"24h" default:"24h" help:"How often it makes one."`
+}
 
 // A doctor looks at an installation and changes nothing. Each check prints one line: what is
 // well, or what is wrong and what to do.
@@ -32,6 +28,9 @@ type doctor struct {
 	ctx    context.Context
 	out    io.Writer
 	failed int
+
+	uncertified bool // the certificate was found to be of no use
+	foreign     bool // the keys were found to be another installation's
 }
 
 func (d *doctor) line(mark, check, format string, args ...any) {
@@ -58,6 +57,7 @@ func (c *doctorCommand) Run(p *program) error {
 			d.note("configuration", "there is no variable %s: 'parvis config' shows those that exist", name)
 		}
 		d.all()
+		d.backups(c.Backups, c.Every)
 	}
 	if d.failed > 0 {
 		return errors.New("something is wrong: see the lines that begin with FAIL")
@@ -67,56 +67,43 @@ func (c *doctorCommand) Run(p *program) error {
 
 func (d *doctor) all() {
 	d.folder()
+	d.unit()
 	keys := d.keys()
 	database := d.database(keys)
+	d.certificate()
 	d.public(keys, d.clock(database))
+	d.process()
 	d.regions(keys, database)
 	d.names(database)
+	d.resolver()
 	d.mail()
 	d.refusals(database)
+	d.waiting(database)
 	d.owner(database)
 	d.applications(database)
 	d.passkeys(database)
 	d.connections(database)
 	d.sources(database)
 	d.events(database)
-	if database != nil {
-		if err := database.Close(); err != nil {
+	d.close(database)
+}
+
+// close closes the database, if it is open, and returns none.
+func (d *doctor) close(open *db.DB) *db.DB {
+	if open != nil {
+		if err := open.Close(); err != nil {
 			d.fail("database", "closing it: %v", err)
 		}
 	}
+	return nil
 }
 
-// owner says how an installation without an owner gets its first one.
-func (d *doctor) owner(open *db.DB) {
-	const check = "owner"
-	if open == nil {
-		return
-	}
-	switch until, err := directory.BootstrapWaits(d.ctx, open); {
-	case errors.Is(err, directory.ErrHasOwner):
-	case err != nil:
-		d.fail(check, "whether there is one cannot be read: %v.", err)
-	case until.IsZero():
-		d.note(check, "nobody owns an organization yet, and no set-up link works: 'parvis setup-link' prints one.")
-	default:
-		d.note(check, "nobody owns an organization yet. A set-up link works until %s; if it is lost, 'parvis setup-link' prints another.", until.Format(time.DateTime+" MST"))
-	}
-}
-
-// passkeys lists people whose passkeys no longer work: only they can make others.
-func (d *doctor) passkeys(open *db.DB) {
-	if open == nil {
-		return
-	}
-	weak, err := credential.WeakPasskeys(d.ctx, open)
-	if err != nil {
-		d.fail("passkeys", "%v", err)
-		return
-	}
-	for _, k := range weak {
-		d.note("passkeys", "a passkey of %s in %s is refused: others could sign for its key. They remove it under Security and make another; "+
-			"'parvis user reset-second-step' helps people who have nothing else.", k.Email, k.Organization)
+// room says whether the server has as many connections as this node may want.
+func (d *doctor) room(open *db.DB) {
+	ours, most, err := open.Room(d.ctx)
+	if err == nil && most > 0 && ours > most {
+		d.note("database", "this node may want %d connections, and its role has %d: raise max_connections, or the limit of the role or the database; "+
+			"or write pool_max_conns=%d in the address of the database.", ours, most, max(2, most-1))
 	}
 }
 
@@ -137,7 +124,7 @@ func (d *doctor) folder() {
 	case loose(info):
 		d.fail(check, "others on this machine can look into %s: chmod 700 %s", d.plan.data, d.plan.data)
 	default:
-		d.ok(check, "%s, for its owner only", d.plan.data)
+		d.files(info)
 	}
 	free, known := freeSpace(d.plan.data)
 	switch {
@@ -156,6 +143,8 @@ func (d *doctor) keys() secret.Keys {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		d.fail("keys", "%s is missing. Restore it from a backup; if this installation is new, start 'parvis serve' once.", d.plan.keysPath())
+	case errors.Is(err, fs.ErrPermission):
+		d.fail("keys", "%v. Run this as the user that the server runs as: sudo -u %s parvis doctor", err, holderOf(d.plan.data))
 	case err != nil:
 		d.fail("keys", "%v.", err)
 	}
@@ -174,10 +163,18 @@ func (d *doctor) database(keys secret.Keys) *db.DB {
 	switch {
 	case err != nil:
 		d.fail(check, "it cannot be read: %v. %s", err, advice(err))
-		return open
+		return d.close(open)
 	case empty:
 		d.fail(check, "it is empty: start 'parvis serve' once, or name the right database. It is %s.", shownDatabase(d.plan.database))
 		return open
+	}
+	if err := open.Fits(d.ctx); err != nil {
+		remedy := ". Start 'parvis serve' of this version, or run 'parvis migrate'."
+		if errors.Is(err, db.ErrNewer) {
+			remedy = "." // it says what to do itself
+		}
+		d.fail(check, "%v%s", err, remedy)
+		return d.close(open)
 	}
 	if err := writeAndUndo(d.ctx, open); err != nil {
 		d.fail(check, "it cannot be written: %v. It is %s. %s", err, shownDatabase(d.plan.database), advice(err))
@@ -186,6 +183,7 @@ func (d *doctor) database(keys secret.Keys) *db.DB {
 		if ends, err := open.EndsIdle(d.ctx); err == nil && !ends {
 			d.note(check, "a node that is cut off keeps its locks, because a pooler stands before the server: see 'PgBouncer' in docs/operations.md.")
 		}
+		d.room(open)
 	}
 	if len(keys.Sealing) > 0 {
 		d.protected(open, keys)
@@ -219,6 +217,7 @@ func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 		d.fail("keys", "what the database says about them cannot be read: %v.", err)
 		return
 	case !keysFit(keys, known):
+		d.foreign = true
 		d.fail("keys", "%s are not the keys of this database. Restore those that belong to it, or name the right database.", d.plan.keysPath())
 		return
 	}
@@ -248,41 +247,6 @@ func (d *doctor) intact(checked audit.Checked, knows bool) {
 
 // patience is how long doctor waits for any other server.
 const patience = 10 * time.Second
-
-func (d *doctor) mail() {
-	const check = "mail server"
-	if d.plan.smtp == nil {
-		d.note(check, "none is configured: letters wait in the outbox. Set [mail] address to send them.")
-		return
-	}
-	ctx, cancel := context.WithTimeout(d.ctx, patience)
-	defer cancel()
-	if err := d.plan.smtp.Check(ctx); err != nil {
-		d.fail(check, "%s: %v. Look at address, tls, username and password in [mail].", d.plan.smtp.Address, err)
-		return
-	}
-	d.ok(check, "%s accepted the connection%s", d.plan.smtp.Address, map[bool]string{true: ", the name and the password"}[d.plan.smtp.Username != ""])
-}
-
-// refusalsShown is how far back doctor looks for letters that were refused.
-const refusalsShown = 7 * 24 * time.Hour
-
-// refusals lists what the mail server refuses, and why, even while the server cannot be
-// reached.
-func (d *doctor) refusals(open *db.DB) {
-	const check = "letters"
-	if open == nil {
-		return
-	}
-	all, err := mail.Refusals(d.ctx, open, open.Now().Add(-refusalsShown))
-	if err != nil {
-		d.fail(check, "they cannot be read: %v.", err)
-		return
-	}
-	for _, answer := range slices.Sorted(maps.Keys(all)) {
-		d.note(check, "%d refused in the last 7 days, or not accepted yet, because the mail server answered %s: %s.", all[answer], answer, means(answer))
-	}
-}
 
 // tolerance is how far two clocks may be apart before signatures, codes and links of others no
 // longer fit.
@@ -318,79 +282,5 @@ func (d *doctor) compare(now, other time.Time, whose string) {
 		d.fail("clock", "this machine is %s behind %s. Set the time by NTP on both.", -off, whose)
 	default:
 		d.ok("clock", "agrees with %s", whose)
-	}
-}
-
-// applications looks at the installation's applications, because an organization sees its own.
-// It lists those of anybody that could not be registered today.
-func (d *doctor) applications(open *db.DB) {
-	const check = "applications"
-	if open == nil {
-		return
-	}
-	all, err := application.Of(d.ctx, open, directory.Operator(), "")
-	if err != nil {
-		d.fail(check, "they cannot be read: %v.", err)
-		return
-	}
-	for _, a := range all {
-		switch {
-		case a.Kind != application.Machine && a.Target() == "" && len(a.Settings.RedirectURIs) > 0:
-			d.note(check, "%s has no tile, since it has no address yet: parvis application set %s --address URL", a.Settings.Name, a.ID)
-		case a.Kind != application.Machine && a.Target() == "":
-			d.note(check, "%s has no address yet: parvis application set %s --redirect-uri URL --address URL", a.Settings.Name, a.ID)
-		case !a.FailedAt.IsZero():
-			d.fail(check, "nobody answers at %s, the address of %s, since %s. Is it running, and reached from this machine?",
-				a.Target(), a.Settings.Name, a.FailedAt.Format(time.DateTime))
-		}
-	}
-	channels, err := op.Channels(d.ctx, open)
-	if err != nil {
-		d.fail(check, "what they answered cannot be read: %v.", err)
-		return
-	}
-	for _, id := range slices.Sorted(maps.Keys(channels)) {
-		if t := channels[id]; t.Failing() {
-			d.fail(check, "%s does not accept messages about ended sessions: %s. 'parvis application show %s' has its address.", id, channelOf(t), id)
-		}
-	}
-	old, err := application.FindOutdated(d.ctx, open, d.plan.issuer)
-	if err != nil {
-		d.fail(check, "they cannot be read: %v.", err)
-		return
-	}
-	for _, a := range old {
-		d.note(check, "%s (%s) works as it was registered, but would be refused today: %s", a.Settings.Name, a.ID, inEnglish(a.Fault))
-	}
-}
-
-// connections lists what only a person can settle about the customers' providers.
-func (d *doctor) connections(open *db.DB) {
-	const check = "single sign-on"
-	if open == nil {
-		return
-	}
-	organizations, err := directory.Organizations(d.ctx, open)
-	for _, o := range organizations {
-		var all []federation.Connection
-		if err == nil {
-			all, err = federation.ConnectionsOf(d.ctx, open, directory.Operator(), o.ID)
-		}
-		for _, c := range all {
-			var owners bool
-			if err == nil {
-				owners, err = federation.OwnersComeIn(d.ctx, open, c)
-			}
-			switch {
-			case c.State != federation.On:
-			case !c.Tested():
-				d.note(check, "%s of %s was changed after its last test: its administrators look at it and test it again.", c.Name, o.ShortName)
-			case owners && c.ConfirmedAt.IsZero():
-				d.note(check, "owners of %s cannot sign in with %s until an owner confirms it on its page.", o.ShortName, c.Name)
-			}
-		}
-	}
-	if err != nil {
-		d.fail(check, "the connections cannot be read: %v.", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -170,6 +171,9 @@ func explain(w io.Writer, err error) {
 	if db.TroubleOf(err) != db.Other {
 		fmt.Fprintln(w, advice(err))
 	}
+	if path, ok := errors.AsType[*fs.PathError](err); ok && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)) {
+		fmt.Fprintf(w, "The user of this program has no right to %s: let the folder belong to it (chown), and in a unit of systemd name the folder (ReadWritePaths=). 'parvis doctor' looks at both.\n", path.Path)
+	}
 }
 
 // advice says what an operator can do about a database that does not work.
@@ -185,6 +189,8 @@ func advice(err error) string {
 		return "It may only be read: look whether the address leads to a standby, or the disk is mounted read-only."
 	case db.Full:
 		return "It has no room: look at the space on its disk, and at max_connections."
+	case db.Statements:
+		return "A pooler stands before it that allows no transactions: write pool_mode = transaction in PgBouncer's file."
 	case db.Other:
 	}
 	return "Look whether it runs, at the name, password and certificate, at the rights of its file or role, and at the space on its disk."

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -37,13 +38,13 @@ func (c *configuration) checkOperations(p *plan) {
 	if o.Listen == "" {
 		o.Listen, p.watched.listen = defaultOperations, defaultOperations
 	}
-	if p.watched.pprof = o.Pprof == "on"; o.Pprof != "" && o.Pprof != "on" && o.Pprof != "off" {
+	o.Pprof, o.Drain = cmp.Or(o.Pprof, "off"), cmp.Or(o.Drain, "0s")
+	if p.watched.pprof = o.Pprof == "on"; o.Pprof != "on" && o.Pprof != "off" {
 		c.problem(`[operations] pprof is "on" or "off".`)
 	}
-	if d, err := time.ParseDuration(o.Drain); o.Drain != "" {
-		if p.watched.drain = d; err != nil || d < 0 || d > mostDrain {
-			c.problem(`[operations] drain is a time up to 5 minutes, such as "5s".`)
-		}
+	d, err := time.ParseDuration(o.Drain)
+	if p.watched.drain = d; err != nil || d < 0 || d > mostDrain {
+		c.problem(`[operations] drain is a time up to 5 minutes, such as "5s".`)
 	}
 	var problems []string
 	p.watched.tracing, problems = otlp.Read(c.env)

@@ -30,32 +30,56 @@ type answer struct {
 	identity
 	date  time.Time // of its Date header; zero where it has none
 	local bool      // it came from this machine
+	ends  time.Time // when the certificate ends that was shown; zero without TLS
 }
 
 // public asks for the server at its public address, as a browser would: through the proxy, if
 // there is one. clockKnown says that the clock was compared already.
 func (d *doctor) public(keys secret.Keys, clockKnown bool) {
 	const check = "public address"
+	if d.uncertified {
+		return // as every browser, this would be told so first
+	}
 	nonce := secret.NewID("n")
 	a, complaint := d.ask(d.plan.base.String(), nonce)
 	switch {
 	case complaint != "":
 		d.fail(check, "%s: %s", d.plan.base, complaint)
-	case len(keys.Lookup) > 0 && !a.isOurs(keys, nonce):
+	case len(keys.Lookup) > 0 && !d.foreign && !a.isOurs(keys, nonce):
 		d.fail(check, "%s is answered by another installation of parvis, which has other keys. Correct public_address, or what its name points to.", d.plan.base)
 		return
 	default:
 		d.ok(check, "%s is answered by this installation, which saw %s ask", d.plan.base, a.SeenAs)
 		d.proxy(a)
+		d.shown(a)
+		d.bodies()
+		d.nodes(keys, a, nonce)
 	}
 	if clockKnown {
 		return
 	}
 	if complaint != "" || a.local || a.date.IsZero() {
-		d.note("clock", "not compared: neither the database nor the public address is on another machine. Set the time by NTP.")
+		d.ok("clock", "not compared, since neither the database nor the public address is on another machine")
 		return
 	}
 	d.compare(time.Now(), a.date, "the machine behind the public address") //nolint:forbidigo // It is the clock that is to be judged.
+}
+
+// nodesAsked is how often the public address is asked which settings are in force: a balancer leads to
+// another node each time, as long as it takes turns.
+const nodesAsked = 4
+
+// nodes compares the settings of those that answer with these.
+func (d *doctor) nodes(keys secret.Keys, a answer, nonce string) {
+	differ := a.differs(keys, nonce, d.plan.shared)
+	for range nodesAsked - 1 {
+		nonce := secret.NewID("n")
+		if a, complaint := d.ask(d.plan.base.String(), nonce); complaint == "" {
+			differ = append(differ, a.differs(keys, nonce, d.plan.shared)...)
+		}
+	}
+	slices.Sort(differ)
+	d.alike(slices.Compact(differ))
 }
 
 // regions asks each other region for a Parvis that is not this one, and whether the two understand each
@@ -203,6 +227,9 @@ func (d *doctor) ask(base, nonce string) (a answer, complaint string) {
 		return a, unreachable(err)
 	}
 	defer w.Body.Close()
+	if w.TLS != nil {
+		a.ends = w.TLS.PeerCertificates[0].NotAfter
+	}
 	if date, err := http.ParseTime(w.Header.Get("Date")); err == nil {
 		a.date = date
 	}
@@ -231,7 +258,7 @@ func unreachable(err error) string {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer in " + patience.String() + ". " + what
 	case isCertificate:
-		what = "Use a certificate for exactly this name from an authority that this machine trusts."
+		what = "Use a certificate for exactly this name, with its whole chain, from an authority that this machine trusts."
 	}
 	return errors.Unwrap(err).Error() + ". " + what
 }

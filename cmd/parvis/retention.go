@@ -1,6 +1,9 @@
 package main
 
 import (
+	"cmp"
+	"strconv"
+
 	"parvis/internal/audit"
 	"parvis/internal/mail"
 	"parvis/internal/number"
@@ -16,9 +19,7 @@ func (c *configuration) checkRetention(p *plan) {
 
 // days reads a number of days, of which there must be some and no more than ten years.
 func (c *configuration) days(text *string, otherwise, least int) int {
-	if *text == "" {
-		return otherwise
-	}
+	*text = cmp.Or(*text, strconv.Itoa(otherwise))
 	days, ok := number.Parse(*text)
 	if !ok || days < least || days > audit.LongestKept {
 		c.problem("%s is a number of days from %d to %d, as in \"%d\".", c.by(text).title(), least, audit.LongestKept, otherwise)

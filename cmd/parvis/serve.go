@@ -22,6 +22,7 @@ import (
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/edge"
 	"parvis/internal/i18n"
 	"parvis/internal/lifetime"
 	"parvis/internal/outbound"
@@ -66,7 +67,8 @@ func (c *serveCommand) Run(p *program) error {
 		return err
 	}
 	tracer := plan.tracer(log)
-	a, err := s.app(log, plan.printer(p.out), tracer)
+	certificate := s.certificate(log)
+	a, err := s.app(log, plan.printer(p.out), tracer, certificate)
 	if err != nil {
 		return errors.Join(err, s.db.Close())
 	}
@@ -83,18 +85,22 @@ func (c *serveCommand) Run(p *program) error {
 		fmt.Fprintln(p.out, "No mail server is configured: letters wait in the outbox until [mail] address is set.")
 	}
 	s.announce(log)
-	r := &reloader{read: read, started: loaded, level: level, passwords: a.Passwords, certificate: s.certificate(log), log: log}
+	r := &reloader{read: read, started: loaded, level: level, passwords: a.Passwords, certificate: certificate, log: log}
 	go r.run(p.ctx, hangups)
 	return errors.Join(s.serve(p.ctx, launch{a, listener, r.certificate, forOperations, tracer, log}), s.db.Close())
 }
 
 // app builds the program on an open installation. There is no other wiring.
-func (s *storage) app(log *slog.Logger, printer audit.Printer, tracer *trace.Tracer) (*app.App, error) {
+func (s *storage) app(log *slog.Logger, printer audit.Printer, tracer *trace.Tracer, c *certificate) (*app.App, error) {
 	p := s.plan
+	var ends func() time.Time
+	if c != nil {
+		ends = c.ends
+	}
 	a, err := app.New(app.Settings{
 		DB: s.db, Keys: s.keys, Base: p.base, From: p.from, Operator: p.operator, SMTP: p.smtp, Links: p.links, Regions: p.regions, Pairs: p.pairs, Proxies: p.proxies,
 		Outbound: outbound.New(p.allow), Resolver: p.resolver,
-		Lifetimes: p.lifetimes, Passwords: credential.Options{Breached: p.breached}, Roots: p.rootsPath(), AuditDays: p.kept.audit, LetterDays: p.kept.letters, Log: log, Print: printer, Trace: tracer,
+		Lifetimes: p.lifetimes, Passwords: credential.Options{Breached: p.breached}, Roots: p.rootsPath(), AuditDays: p.kept.audit, LetterDays: p.kept.letters, Log: log, Print: printer, Trace: tracer, Ends: ends,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("starting: %w", err)
@@ -104,7 +110,7 @@ func (s *storage) app(log *slog.Logger, printer audit.Printer, tracer *trace.Tra
 
 // quiet builds the program for a command that ends: it writes no log, and prints no events.
 func (s *storage) quiet() (*app.App, error) {
-	return s.app(slog.New(slog.DiscardHandler), audit.Printer{}, nil)
+	return s.app(slog.New(slog.DiscardHandler), audit.Printer{}, nil, nil)
 }
 
 // settled is when a server has started: its first sweeps are done.
@@ -148,14 +154,14 @@ func (s *storage) serve(ctx context.Context, r launch) error {
 	sweeps.Go(func() { a.Run(working) })
 	sweeps.Go(func() { s.watch(working, a, log, die) })
 	sweeps.Go(func() { s.answer(working, a, log) })
-	mountIdentity(a.Site, s.keys)
+	mountIdentity(a.Site, s.keys, s.plan.shared)
 	// The start leaves more garbage than an idle server makes in minutes.
 	settling := time.AfterFunc(settled, debug.FreeOSMemory)
 	defer settling.Stop()
 	server := serving.Server{Listener: r.listener, Handler: a.Site, Proxies: s.plan.proxies, Client: func(r *http.Request) string {
 		at, _ := a.Site.Source(r)
 		return at
-	}}
+	}, Refused: a.Site.Edge.Refusals(edge.OfNetwork).Inc}
 	if r.certificate != nil {
 		server.TLS = r.certificate.tlsConfig()
 	}

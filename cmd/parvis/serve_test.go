@@ -401,3 +401,32 @@ func TestAHangUpEndsNoServer(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A unit that may not write to its folder, as with ProtectSystem=strict, ends with a sentence that says
+// what to do, and leaves nothing behind.
+func TestAServerWithoutRightsToItsFolderSaysSo(t *testing.T) {
+	folder := t.TempDir()
+	if os.Getuid() == 0 { // whom no mode keeps out
+		if syscall.Mount("tmpfs", folder, "tmpfs", syscall.MS_RDONLY, "size=1m") != nil {
+			t.Skip("this machine lets nobody mount")
+		}
+		defer func() { _ = syscall.Unmount(folder, syscall.MNT_DETACH) }()
+	} else if err := os.Chmod(folder, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	for _, data := range []string{folder, filepath.Join(folder, "below")} {
+		env := environment("PARVIS_PUBLIC_ADDRESS=http://localhost:"+freePort(t), "PARVIS_OPERATIONS_LISTEN=off")
+		if onPostgres() {
+			env = append(env, "PARVIS_DATABASE="+dbtest.Address(t))
+		}
+		out, errs, code := parvis(t, t.TempDir(), env, "serve", "--data", data)
+		if code != exitFailed || out != "" {
+			t.Errorf("a server without rights to %s ended with %d and said %s", data, code, out)
+		}
+		for _, says := range []string{"has no right to " + folder, "ReadWritePaths="} {
+			if !strings.Contains(errs, says) {
+				t.Errorf("a server without rights to %s said %s, want %q", data, errs, says)
+			}
+		}
+	}
+}

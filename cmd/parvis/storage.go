@@ -73,11 +73,11 @@ func (c *configuration) remembers() bool {
 	if c.Database != "" {
 		unset = "off"
 	}
-	memory := cmp.Or(c.DatabaseMemory, unset)
-	if memory != "on" && memory != "off" {
+	c.DatabaseMemory = cmp.Or(c.DatabaseMemory, unset)
+	if c.DatabaseMemory != "on" && c.DatabaseMemory != "off" {
 		c.problem(`database_memory is "on" or "off".`)
 	}
-	return memory == "on"
+	return c.DatabaseMemory == "on"
 }
 
 func shownDatabase(address string) string {

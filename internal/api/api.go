@@ -63,7 +63,7 @@ func Mount(site *page.Site, p Parts, keys secret.Keys) {
 	e := site.Edge
 	ring := keys.Lookup.For("api once")
 	// The oldest key, so that a new one in the ring makes no deed happen twice.
-	s := &Server{Parts: p, site: site, edge: e, places: secret.NewBox(keys.Sealing, "api places"), key: ring[len(ring)-1].Bytes, pace: edge.Pace{PerSecond: perSecond, Burst: burst}}
+	s := &Server{Parts: p, site: site, edge: e, places: secret.NewBox(keys.Sealing, "api places"), key: ring[len(ring)-1].Bytes, pace: edge.Pace{PerSecond: perSecond, Burst: burst, Refused: e.Refusals(edge.OfCaller)}}
 	for _, o := range operations {
 		e.HandleProgram(o.Method+" "+Root+o.Path, s.serve(o))
 	}

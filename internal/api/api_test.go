@@ -12,6 +12,8 @@ import (
 	"parvis/internal/access"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/edge"
+	"parvis/internal/expect"
 )
 
 func TestATokenSaysWhoCalls(t *testing.T) {
@@ -340,6 +342,7 @@ func TestTooManyCallsHaveToWait(t *testing.T) {
 	if got.Header.Get("Retry-After") != "1" {
 		t.Errorf("Retry-After is %q", got.Header.Get("Retry-After"))
 	}
+	expect.Equal(t, "refusals that those who watch see", w.Site.Edge.Refusals(edge.OfCaller).Value(), 1.)
 	w.call(t, as{token: w.alpha.tokens[directory.Auditor]}, "GET", "/me", "").want(t, 200)
 	w.Clock.Advance(1e9)
 	w.call(t, a, "GET", "/me", "").want(t, 200)

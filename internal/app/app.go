@@ -68,7 +68,8 @@ type Settings struct {
 	Roots     string // file for the roots of the audit log that this node knows; empty for memory alone
 	Log       *slog.Logger
 	Print     audit.Printer
-	Trace     *trace.Tracer // nil where nothing is traced
+	Trace     *trace.Tracer    // nil where nothing is traced
+	Ends      func() time.Time // when the certificate in use ends; nil where somebody else does TLS
 
 	AuditDays  int // for which an organization may have its events kept at most
 	LetterDays int // for which letters are kept once they have ended
@@ -207,7 +208,7 @@ func New(s Settings) (*App, error) {
 		newSweep("changes", time.Minute, db.SweepChanges),
 		newSweep("names in other regions", time.Minute, regions.Sweep),
 	}
-	a.families = a.measures(measured{calls, passwords.Queue(), limits})
+	a.families = a.measures(measured{calls, passwords.Queue(), limits, s.Ends})
 	return a, nil
 }
 

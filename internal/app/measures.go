@@ -22,6 +22,7 @@ type measured struct {
 	calls  *measure.By[measure.Timer]
 	hashes credential.Queue
 	limits *limit.Limiter
+	ends   func() time.Time // of the certificate
 }
 
 // Measures lists all that is measured: the one place where it gets its names.
@@ -36,6 +37,15 @@ func (a *App) measures(of measured) []measure.Family {
 		all = append(all,
 			counter("parvis_trace_spans_sent_total", "Spans that the receiver of traces took.", &a.trace.Sent),
 			counter("parvis_trace_spans_lost_total", "Spans that it did not take, or that found no room.", &a.trace.Lost))
+	}
+	if of.ends != nil {
+		all = append(all, measure.Family{
+			Name: "parvis_tls_certificate_not_after_timestamp_seconds", Kind: measure.Gauge,
+			Help: "When the certificate that this node shows ends, in Unix time.", Read: func(add func(float64, ...string)) {
+				if at := of.ends(); !at.IsZero() {
+					add(float64(at.Unix()))
+				}
+			}})
 	}
 	return append(all, measure.Program()...)
 }
@@ -65,7 +75,10 @@ func (a *App) ofRequests(of measured) []measure.Family {
 		{Name: "parvis_tokens_issued_total", Kind: measure.Count, Help: "Answers of the token endpoint with tokens, by the type of the grant.",
 			Labels: []string{"grant"}, Read: measure.Counts(&a.Provider.Issued, 1)},
 		{Name: "parvis_limiter_refusals_total", Kind: measure.Count, Help: "Tries that a limiter refused (docs/limits.md).",
-			Labels: []string{"limiter"}, Read: measure.Counts(&of.limits.Refused, 1)},
+			Labels: []string{"limiter"}, Read: func(add func(float64, ...string)) {
+				measure.Counts(&of.limits.Refused, 1)(add)
+				measure.Counts(&e.Refused, 1)(add)
+			}},
 		gauge("parvis_password_hashes_waiting", "Callers that wait for the turn of their password hash.", func() float64 { return float64(of.hashes.Waiting()) }),
 		timer("parvis_password_hash_wait_seconds", "How long a password hash waited for its turn.", of.hashes.Waited),
 		timer("parvis_password_hash_duration_seconds", "How long a password hash took.", of.hashes.Worked),

@@ -32,6 +32,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/edge"
 	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/measure"
@@ -129,6 +130,7 @@ func closed(s *idptest.Server) map[string]func(string) bool {
 	for _, p := range app.Policies {
 		policies = append(policies, p.Name)
 	}
+	policies = append(policies, edge.Limiters...)
 	for _, w := range audit.Ways {
 		ways = append(ways, string(w))
 	}
@@ -172,6 +174,8 @@ func TestNoLabelHoldsAPersonAfterADay(t *testing.T) {
 		`parvis_sign_ins_total{way="password",result="refused"}`:            5,
 		`parvis_sign_ins_total{way="invitation",result="done"}`:             1,
 		`parvis_limiter_refusals_total{limiter="password-address-network"}`: 1,
+		`parvis_limiter_refusals_total{limiter="api-caller"}`:               0,
+		`parvis_limiter_refusals_total{limiter="scim-source"}`:              0,
 		`parvis_http_requests_total{route="/token",status="4xx"}`:           1,
 		`parvis_http_request_duration_seconds_count{route="/token"}`:        1,
 		`parvis_sessions`:                                                                                            2,
@@ -307,8 +311,11 @@ func TestTracesHoldNoSecretAndNobody(t *testing.T) {
 	}
 }
 
+// endsSometime is a certificate of the server's own.
+func endsSometime(s *app.Settings) { s.Ends = func() time.Time { return time.Unix(1_900_000_000, 0) } }
+
 func TestTheWatchPageNamesEveryMetric(t *testing.T) {
-	s := idptest.Start(t)
+	s := idptest.Start(t, endsSometime)
 	page, err := os.ReadFile("../../docs/watch.md")
 	if err != nil {
 		t.Fatal(err)
@@ -330,10 +337,10 @@ func TestTheWatchPageNamesEveryMetric(t *testing.T) {
 	}
 }
 
-// families are all metrics by their names, those that are only there where something is traced too.
+// families are all metrics by their names, those that are only there where something is traced, or TLS is done, too.
 func families(t *testing.T) map[string]measure.Family {
 	t.Helper()
-	s := idptest.Start(t, func(s *app.Settings) { s.Trace = trace.New(trace.Settings{}) })
+	s := idptest.Start(t, endsSometime, func(s *app.Settings) { s.Trace = trace.New(trace.Settings{}) })
 	all := map[string]measure.Family{"up": {Name: "up", Kind: measure.Gauge}} // Prometheus' own
 	for _, f := range s.Measures() {
 		if all[f.Name].Name != "" {

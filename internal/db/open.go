@@ -178,6 +178,26 @@ func (d *DB) EndsIdle(ctx context.Context) (bool, error) {
 	return setting != "0", err
 }
 
+// Room returns how many connections of ours there may be at most, and for how many the server has room
+// for this role, those in use included. It is 0 where that is not known: on SQLite, and behind a pooler, which
+// has an order of its own.
+func (d *DB) Room(ctx context.Context) (ours, most int, err error) {
+	if d.dialect != postgresDialect {
+		return 0, 0, nil
+	}
+	if pooled, err := d.pooled(ctx); err != nil || pooled {
+		return d.conns, 0, err
+	}
+	_, err = d.One(ctx, Into(&most), `
+		select least(
+			current_setting('max_connections')::int - case when r.rolsuper then 0 else current_setting('superuser_reserved_connections')::int end,
+			case when r.rolconnlimit < 0 or r.rolsuper then 2147483647 else r.rolconnlimit end,
+			case when b.datconnlimit < 0 or r.rolsuper then 2147483647 else b.datconnlimit end)
+		from pg_roles r, pg_database b
+		where r.rolname = current_user and b.datname = current_database()`)
+	return d.conns, most, err
+}
+
 func (d *DB) usePostgres(cfg *pgx.ConnConfig) {
 	d.write = newPool(stdlib.OpenDB(*cfg))
 	d.write.SetMaxOpenConns(d.conns)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
@@ -66,12 +67,13 @@ type Trouble int
 
 // What keeps a database from working.
 const (
-	Other     Trouble = iota
-	Silent            // nobody answers at its address, or not in time
-	Refused           // the login, or the database does not exist
-	Forbidden         // a right is missing
-	ReadOnly          // a standby, or a file or disk that is not to be written
-	Full              // the disk, or the number of connections
+	Other      Trouble = iota
+	Silent             // nobody answers at its address, or not in time
+	Refused            // the login, or the database does not exist
+	Forbidden          // a right is missing
+	ReadOnly           // a standby, or a file or disk that is not to be written
+	Full               // the disk, or the number of connections
+	Statements         // a pooler that allows no transactions
 )
 
 // TroubleOf names what keeps the database from working.
@@ -86,6 +88,8 @@ func TroubleOf(err error) Trouble {
 			return ReadOnly
 		case pg.Code[:2] == "53":
 			return Full
+		case strings.Contains(pg.Message, "statement pooling mode"): // PgBouncer's words; it has no code for it
+			return Statements
 		}
 		return Other
 	}

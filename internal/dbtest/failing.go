@@ -66,6 +66,12 @@ func (r *Role) Shut() {
 	r.do(`select pg_terminate_backend(pid) from pg_stat_activity where usename = '%s'`)
 }
 
+// Limit lets the role have so many connections at most.
+func (r *Role) Limit(connections int) {
+	r.t.Helper()
+	r.do(fmt.Sprintf(`alter role %%s connection limit %d`, connections))
+}
+
 func (r *Role) do(format string) {
 	r.t.Helper()
 	Do(r.t, r.owner, fmt.Sprintf(format, r.name))

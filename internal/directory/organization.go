@@ -274,6 +274,17 @@ func Organizations(ctx context.Context, r db.Reader) ([]Organization, error) {
 	return db.List(ctx, r, (*Organization).Targets, `select `+OrganizationColumns+` from organizations o order by o.created_at, o.id`)
 }
 
+// Ownerless lists, for the operator, the organizations from before a time that have no owner who may sign
+// in: those who were invited never came. One that is suspended is left out.
+func Ownerless(ctx context.Context, r db.Reader, before time.Time) ([]Organization, error) {
+	return db.List(ctx, r, (*Organization).Targets, `
+		select `+OrganizationColumns+`
+		from organizations o
+		where o.suspended_at is null and o.created_at < $1 and not exists (
+			select 1 from users u where u.org_id = o.id and u.role = $2 and u.deactivated_at is null and u.deleted_at is null)
+		order by o.created_at, o.id`, db.Time(before), string(Owner))
+}
+
 // OrganizationsAfter lists some of all organizations for the operator, in the order of their ids.
 func OrganizationsAfter(ctx context.Context, r db.Reader, after OrgID, most int) ([]Organization, error) {
 	return db.List(ctx, r, (*Organization).Targets, `select `+OrganizationColumns+` from organizations o where o.id > $1 order by o.id limit $2`, string(after), most)

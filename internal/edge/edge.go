@@ -52,6 +52,7 @@ type Edge struct {
 	Answers measure.By[measure.Counter]
 	Took    measure.By[measure.Timer]
 	Panics  measure.Counter
+	Refused measure.By[measure.Counter] // by the name of one of Limiters
 }
 
 // seenSources remembers which forwarding headers were seen, for the log.

@@ -3,7 +3,27 @@ package edge
 import (
 	"sync"
 	"time"
+
+	"parvis/internal/measure"
 )
+
+// Limiters that count in the memory of one process, beside the policies of package limit: their
+// names are those in the metrics.
+const (
+	OfCaller  = "api-caller"       // calls of one caller of the API
+	OfSource  = "scim-source"      // calls of one source
+	OfRegion  = "region"           // questions of one other region
+	OfAsking  = "region-network"   // questions of other regions that one network causes
+	OfNetwork = "requests-network" // requests of one network on the way at once, which the listener counts
+)
+
+// Limiters lists them.
+var Limiters = []string{OfCaller, OfSource, OfRegion, OfAsking, OfNetwork}
+
+// Refusals returns the counter of what one of them refused.
+func (e *Edge) Refusals(limiter string) *measure.Counter {
+	return e.Refused.Of(measure.Labels{limiter})
+}
 
 // mostCallers is how many callers a Pace remembers.
 const mostCallers = 10_000
@@ -12,6 +32,7 @@ const mostCallers = 10_000
 // PerSecond.
 type Pace struct {
 	PerSecond, Burst int
+	Refused          *measure.Counter // nil where nobody counts
 
 	mutex sync.Mutex
 	full  map[string]time.Time // when the caller's bucket is full again
@@ -37,6 +58,9 @@ func (p *Pace) Take(caller string, now time.Time) time.Duration {
 		full = now
 	}
 	if full = full.Add(each); full.Sub(now) > time.Duration(p.Burst)*each {
+		if p.Refused != nil {
+			p.Refused.Inc()
+		}
 		return full.Sub(now) - time.Duration(p.Burst)*each
 	}
 	p.full[caller] = full

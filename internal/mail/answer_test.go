@@ -98,7 +98,7 @@ func TestTheWordsOfAMailServerAreNeitherKeptNorLogged(t *testing.T) {
 			if key := tt.answer.Key(); key != "" && !strings.Contains(log.String(), b.outbox.means(tt.answer)) && got.state != Waiting {
 				t.Errorf("does not log what %q means: %s", tt.answer, log.String())
 			}
-			if err := b.outbox.server.Check(t.Context()); err != nil && strings.Contains(err.Error(), "TOKEN") {
+			if err := b.outbox.server.Check(t.Context(), sender); err != nil && strings.Contains(err.Error(), "TOKEN") {
 				t.Errorf("checking the server says %v", err)
 			}
 		})

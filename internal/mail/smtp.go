@@ -70,13 +70,23 @@ func loopback(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
 }
 
-// Check connects, signs in and disconnects, to find out whether letters can be sent.
-func (s *SMTP) Check(ctx context.Context) error {
+// ErrSender is returned by Check if the server takes no letters from the sender's address.
+var ErrSender = errors.New("the mail server takes no letters from this address")
+
+// Check connects, signs in, names the sender and disconnects, to find out whether letters can be sent.
+func (s *SMTP) Check(ctx context.Context, from string) error {
 	c, err := s.connect(ctx)
 	if err != nil {
 		return err
 	}
-	c.close()
+	defer c.close()
+	if err := c.client.UpdateDeadline(c.timeout); err != nil {
+		return err
+	}
+	c.client.SkipSMTPUTF8(isASCII(from))
+	if err := c.client.Mail(from); err != nil {
+		return fmt.Errorf("%w: %w", ErrSender, withoutWords(err))
+	}
 	return nil
 }
 

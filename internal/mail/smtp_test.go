@@ -42,7 +42,7 @@ func TestLettersLeaveOnlyOverVerifiedTLS(t *testing.T) {
 			t.Run(string(mode)+" "+name, func(t *testing.T) {
 				server := good
 				tt.change(&server)
-				if err := server.Check(t.Context()); (err == nil) != tt.works {
+				if err := server.Check(t.Context(), sender); (err == nil) != tt.works {
 					t.Errorf("checking the server gives %v", err)
 				}
 				b.outbox.server = &server

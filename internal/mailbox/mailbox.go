@@ -33,9 +33,10 @@ type Options struct {
 	Implicit bool        // expect TLS from the first byte
 	Username string      // ask for a name and password
 	Password string
-	// Recipient, if set, is asked before a letter to an address is taken,
-	// Accept before it is kept. An error of Refuse is what the client is told;
+	// Sender, if set, is asked before letters from an address are taken, Recipient
+	// before a letter to one is, Accept before it is kept. An error of Refuse is what the client is told;
 	// one that blocks is a server that hangs.
+	Sender    func(address string) error
 	Recipient func(address string) error
 	Accept    func(Received) error
 }
@@ -184,6 +185,11 @@ func (s *session) Auth(string) (sasl.Server, error) {
 func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	if !s.trusted {
 		return smtp.ErrAuthRequired
+	}
+	if ask := s.mailbox.options.Sender; ask != nil {
+		if err := ask(from); err != nil {
+			return err
+		}
 	}
 	s.from = from
 	return nil

@@ -15,6 +15,7 @@ const Path = "/regions/question"
 
 // Mount answers the questions of peers.
 func (s *Service) Mount(e *edge.Edge) {
+	s.taking.Refused, s.asking.Refused = e.Refusals(edge.OfRegion), e.Refusals(edge.OfAsking)
 	e.HandleForeign("POST "+Path, http.HandlerFunc(s.serve))
 }
 

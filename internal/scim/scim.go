@@ -84,7 +84,7 @@ func (s *Server) routes() []route {
 func Mount(e *edge.Edge, p Parts, keys secret.Keys) {
 	s := &Server{
 		Parts: p, edge: e, places: secret.NewBox(keys.Sealing, "scim places"), key: keys.Lookup.For("scim etags").Current().Bytes,
-		pace: edge.Pace{PerSecond: perSecond, Burst: burst}, about: document.Discover(), judging: make(chan struct{}, 1),
+		pace: edge.Pace{PerSecond: perSecond, Burst: burst, Refused: e.Refusals(edge.OfSource)}, about: document.Discover(), judging: make(chan struct{}, 1),
 	}
 	p.Sources.Speak = s.Speak
 	for _, r := range s.routes() {

@@ -12,6 +12,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/edge"
 	"parvis/internal/expect"
 	"parvis/internal/provisioning"
 	"parvis/internal/scim/document"
@@ -352,6 +353,7 @@ func TestSCM2WhatIsNoCall(t *testing.T) {
 	if n < 700 || n > 900 {
 		t.Errorf("%d calls at once", n)
 	}
+	expect.Equal(t, "refusals that those who watch see", w.Site.Edge.Refusals(edge.OfSource).Value(), 1.)
 	w.Clock.Advance(3 * time.Second)
 	s.must(t, 200, "GET", "/Users", "")
 }

@@ -20,8 +20,9 @@ func withPlace(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, placeKey{}, c)
 }
 
-// guard refuses what no handler should see.
-func guard(h http.Handler, client func(*http.Request) string) http.Handler {
+// guard refuses what no handler should see; refused is called for each request of a network that has
+// too many on the way.
+func guard(h http.Handler, client func(*http.Request) string, refused func()) http.Handler {
 	c := &counts{of: map[netip.Prefix]int{}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if len(r.TransferEncoding) > 0 && r.ProtoMajor == 1 && twoLengths(r) {
@@ -36,6 +37,9 @@ func guard(h http.Handler, client func(*http.Request) string) http.Handler {
 		ip, err := netip.ParseAddr(client(r))
 		of := networkAt(ip)
 		if err == nil && !c.enter(of) {
+			if refused != nil {
+				refused()
+			}
 			w.Header().Set("Retry-After", "1")
 			w.WriteHeader(http.StatusTooManyRequests)
 			return

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -121,7 +122,8 @@ func TestRestingConnectionsGoWherePlacesAreScarce(t *testing.T) {
 
 func TestRequestsOfOneClientBehindAProxyAreBounded(t *testing.T) {
 	h, begun := hangs(t)
-	guarded := guard(h, func(r *http.Request) string { return r.Header.Get("X-Forwarded-For") })
+	var refused atomic.Int64
+	guarded := guard(h, func(r *http.Request) string { return r.Header.Get("X-Forwarded-For") }, func() { refused.Add(1) })
 	l := listen(t)
 	server := newServer(guarded, discard())
 	go func() { _ = server.Serve(l) }()
@@ -139,6 +141,9 @@ func TestRequestsOfOneClientBehindAProxyAreBounded(t *testing.T) {
 		if got := ask(from(t, "127.0.0.1", l.Addr().String()), of(client, "/")); got != want {
 			t.Errorf("%s is answered %s, want %s", client, got, want)
 		}
+	}
+	if n := refused.Load(); n != 1 {
+		t.Errorf("%d refusals were told of, want 1", n)
 	}
 }
 

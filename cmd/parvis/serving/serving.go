@@ -36,6 +36,8 @@ type Server struct {
 	// Client returns the address that a request came from, beyond a proxy that is trusted. If it
 	// is nil, requests are not counted by it.
 	Client func(*http.Request) string
+	// Refused is called for each request that is answered 429 here, for those who watch; nil for nobody.
+	Refused func()
 	// Proxies are trusted, and have as many connections as they need.
 	Proxies []netip.Prefix
 }
@@ -47,7 +49,7 @@ func Run(ctx context.Context, log *slog.Logger, servers ...Server) error {
 	for _, s := range servers {
 		l := limit(s.Listener, maxConnections)
 		l.proxies, l.secured, l.log = s.Proxies, s.TLS != nil, log
-		server := newServer(guard(s.Handler, s.Client), log)
+		server := newServer(guard(s.Handler, s.Client, s.Refused), log)
 		server.ConnState, server.ConnContext = l.state, withPlace
 		running = append(running, server)
 		go func() {
