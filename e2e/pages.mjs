@@ -12,7 +12,7 @@ import { basename, join, resolve } from 'node:path';
 import { argv, exit } from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
-import { HtmlValidate } from 'html-validate';
+import { HtmlValidate, StaticConfigLoader } from 'html-validate';
 import { executablePath, flags } from './lib.mjs';
 
 const require = createRequire(import.meta.url);
@@ -70,8 +70,13 @@ const rules = {
   },
 };
 
+// It would work the rules out again for each page, which takes nearly as long as to judge it.
+class Once extends StaticConfigLoader {
+  getConfigFor(...asked) { return this.known ??= super.getConfigFor(...asked); }
+}
+
 async function validate(pages) {
-  const judgement = new HtmlValidate(rules);
+  const judgement = new HtmlValidate(new Once(rules));
   // A button without a type sends its form (HTML §4.10.6), which it does not know.
   const found = [];
   for (const { file, html } of pages) {
@@ -92,7 +97,8 @@ async function axe(pages) {
   const browser = await chromium.launch({ executablePath, args: flags });
   try {
     const left = distinct(pages);
-    const found = await Promise.all(Array.from({ length: tabs }, () => look(browser, left)));
+    const colours = new Set(distinct(left, () => 'any'));
+    const found = await Promise.all(Array.from({ length: tabs }, () => look(browser, left, colours)));
     return found.flat();
   } finally {
     await browser.close();
@@ -100,11 +106,11 @@ async function axe(pages) {
 }
 
 // distinct leaves out what would show axe nothing new: pages without a pair of
-// neighbouring elements, with their classes and attributes, that no page before has.
-function distinct(pages) {
+// neighbouring elements, with their classes and attributes, that no page before has in its language.
+function distinct(pages, languageOf = (html) => html.match(/<html [^>]*lang="([a-z]+)/)?.[1]) {
   const seen = new Set();
   return pages.filter(({ html }) => {
-    const language = html.match(/<html [^>]*lang="([a-z]+)/)?.[1];
+    const language = languageOf(html);
     let before = language;
     const size = seen.size;
     for (const [, tag, attributes] of html.matchAll(/<([a-z][a-z0-9]*)((?:[^>"]|"[^"]*")*)>/g)) {
@@ -121,7 +127,7 @@ function distinct(pages) {
 // look takes pages from those that are left until there is none. They are written into
 // one document, one after the other, so that axe is read once and nothing is loaded:
 // styles are put into the page, what only a script shows is shown, and no script runs.
-async function look(browser, left) {
+async function look(browser, left, colours) {
   const context = await browser.newContext({ viewport: phone });
   await context.route('**', (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html><title>Empty</title>' }));
   const tab = await context.newPage();
@@ -136,8 +142,9 @@ async function look(browser, left) {
       for (const hidden of document.querySelectorAll('[hidden]')) hidden.hidden = false;
       for (const closed of document.querySelectorAll('[popover]')) closed.removeAttribute('popover');
     }, still(next.html));
-    // The scheme changes colours and nothing else.
+    // The scheme changes colours and nothing else, and the language no colours.
     for (const [scheme, runOnly] of [['light', { type: 'tag', values: tags }], ['dark', { type: 'rule', values: ['color-contrast'] }]]) {
+      if (scheme === 'dark' && !colours.has(next)) continue;
       await tab.emulateMedia({ colorScheme: scheme });
       const broken = await tab.evaluate(async (only) => {
         const { violations } = await globalThis.axe.run(document, { runOnly: only, resultTypes: ['violations'], iframes: false });
@@ -159,29 +166,27 @@ export async function fits(pages) {
   const browser = await chromium.launch({ executablePath, args: flags });
   try {
     const left = pages.filter(({ html }) => html.includes('href="/assets/parvis')); // letters are measured elsewhere
-    const found = await Promise.all(Array.from({ length: tabs }, () => measureAll(browser, left)));
+    const found = await Promise.all(widths.map((width) => measureAll(browser, left, width)));
     return found.flat();
   } finally {
     await browser.close();
   }
 }
 
-async function measureAll(browser, left) {
-  const context = await browser.newContext({ viewport: { width: widths[0], height: 844 } });
+// A tab keeps its width: to change it takes longer than to write the page once more.
+async function measureAll(browser, pages, width) {
+  const context = await browser.newContext({ viewport: { width, height: 844 } });
   await context.route('**', (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html><title>Empty</title>' }));
   const tab = await context.newPage();
   await tab.goto('http://pages.invalid/');
   const found = [];
-  for (let next = left.pop(); next; next = left.pop()) {
+  for (const next of pages) {
     await tab.evaluate((html) => {
       document.open();
       document.write(html);
       document.close();
     }, still(next.html));
-    for (const width of widths) {
-      await tab.setViewportSize({ width, height: 844 });
-      for (const fault of await tab.evaluate(measure, edge)) found.push(`${short(next.file)} phone (${width}): ${fault}`);
-    }
+    for (const fault of await tab.evaluate(measure, edge)) found.push(`${short(next.file)} phone (${width}): ${fault}`);
   }
   return found;
 }
@@ -197,12 +202,12 @@ function measure(edge) {
   // A table of figures may scroll by itself, inside .scrolls.
   const unseen = (element) => element.closest('.unseen, .cards > thead, .scrolls, svg') !== null;
   const judge = (element, { left, right, width: wide }) => {
-    if (wide <= 1 || unseen(element)) return;
-    if (right > width - edge + 0.5 || left < edge - 0.5) faults.add(`it ${right > width + 0.5 || left < -0.5 ? 'stands beyond the screen' : 'touches the edge'}: ${name(element)}`);
+    if (wide <= 1 || (right <= width - edge + 0.5 && left >= edge - 0.5) || unseen(element)) return;
+    faults.add(`it ${right > width + 0.5 || left < -0.5 ? 'stands beyond the screen' : 'touches the edge'}: ${name(element)}`);
   };
-  const look = () => {
+  const look = (root) => {
     if (document.documentElement.scrollWidth > width) faults.add(`the page scrolls sideways: ${document.documentElement.scrollWidth}`);
-    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
     for (let text = texts.nextNode(); text; text = texts.nextNode()) {
       const parent = text.parentElement;
       if (text.data.trim() === '' || ['SCRIPT', 'STYLE', 'NOSCRIPT', 'OPTION'].includes(parent.tagName) || parent.closest('summary')) continue;
@@ -210,22 +215,23 @@ function measure(edge) {
       range.selectNodeContents(text);
       for (const box of range.getClientRects()) judge(parent, box);
     }
-    for (const element of document.querySelectorAll('input, select, textarea, button, img, summary, .panel, .card > *, :popover-open')) judge(element, element.getBoundingClientRect());
-    for (const element of document.querySelectorAll('body *')) {
+    for (const element of root.querySelectorAll('input, select, textarea, button, img, summary, .panel, .card > *')) judge(element, element.getBoundingClientRect());
+    for (const element of [root, ...root.querySelectorAll('*')]) {
       const cut = element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 1;
       if (cut && !unseen(element) && !['INPUT', 'SELECT', 'TEXTAREA', 'SUMMARY', 'IFRAME'].includes(element.tagName) && getComputedStyle(element).overflowX !== 'visible') faults.add(`it is cut off: ${name(element)}`);
     }
   };
-  look();
+  look(document.body);
   for (const popover of document.querySelectorAll('[popover]')) {
     if (document.querySelector(`[popovertarget="${popover.id}"]`).checkVisibility() === false) continue;
     document.querySelector(`[popovertarget="${popover.id}"]`).click();
-    look();
+    judge(popover, popover.getBoundingClientRect());
+    look(popover); // it lies above the rest, which stays where it is
     popover.hidePopover();
   }
   const folded = [...document.querySelectorAll('details:not([open])')];
   for (const details of folded) details.open = true;
-  if (folded.length > 0) look();
+  if (folded.length > 0) look(document.body);
   for (const details of folded) details.open = false;
   return [...faults];
 }

@@ -295,6 +295,7 @@ func TestForeignIdsLookAbsent(t *testing.T) {
 		{"do": {"revoke"}, "confirmed": {"yes"}}, {"do": {"end"}, "confirmed": {"yes"}}, {"do": {"confirm"}}, {"do": {"grant"}, "scope[]": {"parvis.people.read"}, "role": {"auditor"}, "lasts": {"720h0m0s"}},
 		{"claim[]": {"shoe"}, "source[]": {"email"}, "value[]": {""}}, {"name": {"Stolen"}, "address": {"https://evil.example/"}},
 	}
+	const nobody = "usr_bbbbbbbbbbbbbbbbbbbbbbbbbb"
 	before := w.rows(t, w.beta.ID)
 	for _, route := range w.consoleRoutes() {
 		if !strings.Contains(route, "{id}") {
@@ -302,7 +303,7 @@ func TestForeignIdsLookAbsent(t *testing.T) {
 		}
 		for role, b := range w.alpha.browsers {
 			for i, form := range forms {
-				want := call(b, route, "alpha", "usr_bbbbbbbbbbbbbbbbbbbbbbbbbb", form)
+				want := call(b, route, "alpha", nobody, form)
 				if want.Status != 404 && want.Status != 403 && want.Status != 400 { // 400: a field that the form does not have
 					t.Fatalf("%s as %s for an id that nobody has: %d", route, role, want.Status)
 				}
@@ -312,7 +313,7 @@ func TestForeignIdsLookAbsent(t *testing.T) {
 					}
 					for kind, id := range ids {
 						got := call(b, route, "alpha", id, form)
-						if got.Status != want.Status || readable(got) != readable(want) {
+						if got.Status != want.Status || masked(strings.ReplaceAll(got.Body, "/"+id, "/"+nobody)) != masked(want.Body) && readable(got) != readable(want) {
 							t.Errorf("%s as %s with %s (%s): %d %q, want %d %q", route, role, id, kind, got.Status, readable(got), want.Status, readable(want))
 						}
 					}
@@ -357,7 +358,10 @@ func TestForeignIdsLookAbsent(t *testing.T) {
 
 var reference = regexp.MustCompile(`req_[a-z2-7]+`)
 
-func readable(p *idptest.Page) string { return reference.ReplaceAllString(p.Text(), "REFERENCE") }
+func masked(text string) string { return reference.ReplaceAllString(text, "REFERENCE") }
+
+// readable takes far longer than masked of the page's source, which few pages differ in.
+func readable(p *idptest.Page) string { return masked(p.Text()) }
 
 // TEN-1 in every other place: beta's name in the path, its ids and addresses in filters and
 // cursors, its id in fields.

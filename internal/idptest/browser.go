@@ -8,6 +8,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/net/html"
@@ -171,11 +172,8 @@ func (b *Browser) Do(r *http.Request) *Page {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	doc, err := html.Parse(strings.NewReader(strings.ReplaceAll(string(body), "<wbr>", "")))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	p := &Page{b: b, Status: answer.StatusCode, Header: answer.Header, URL: answer.Request.URL, Body: string(body), doc: doc}
+	p := &Page{b: b, Status: answer.StatusCode, Header: answer.Header, URL: answer.Request.URL, Body: string(body)}
+	p.doc = sync.OnceValue(p.parsed)
 	keepPage(b.t, p)
 	return p
 }
@@ -188,13 +186,13 @@ type Page struct {
 	Body   string
 
 	b   *Browser
-	doc *html.Node
+	doc func() *html.Node // Reading HTML takes longer than answering, and often only the status is asked for.
 }
 
 // Text returns what a person reads, with single spaces.
 func (p *Page) Text() string {
 	var b strings.Builder
-	for n := range p.doc.Descendants() {
+	for n := range p.doc().Descendants() {
 		if n.Type == html.TextNode && n.Parent.Data != "script" && n.Parent.Data != "style" {
 			b.WriteString(n.Data + " ")
 		}
@@ -207,7 +205,7 @@ func (p *Page) Says(text string) bool { return strings.Contains(p.Text(), text) 
 
 // Lang returns the language that the page declares.
 func (p *Page) Lang() string {
-	for n := range p.doc.Descendants() {
+	for n := range p.doc().Descendants() {
 		if n.Type == html.ElementNode && n.Data == "html" {
 			return attribute(n, "lang")
 		}
@@ -223,7 +221,7 @@ func (p *Page) Has(element, name, value string) bool {
 // Links returns the addresses that the page links to.
 func (p *Page) Links() []string {
 	var all []string
-	for n := range p.doc.Descendants() {
+	for n := range p.doc().Descendants() {
 		if n.Data == "a" {
 			all = append(all, attribute(n, "href"))
 		}
@@ -232,7 +230,7 @@ func (p *Page) Links() []string {
 }
 
 func (p *Page) find(is func(*html.Node) bool) *html.Node {
-	for n := range p.doc.Descendants() {
+	for n := range p.doc().Descendants() {
 		if n.Type == html.ElementNode && is(n) {
 			return n
 		}
@@ -251,7 +249,7 @@ func (p *Page) Form(id string) *Form {
 		p.b.t.Fatalf("%s (%d) has no form %q: %s", p.URL, p.Status, id, p.Text())
 	}
 	f := &Form{page: p, action: attribute(form, "action"), Values: url.Values{}, multipart: attribute(form, "enctype") == "multipart/form-data"}
-	for n := range p.doc.Descendants() {
+	for n := range p.doc().Descendants() {
 		if n.Type == html.ElementNode && (attribute(n, "form") == id || inside(n, form)) {
 			f.read(n)
 		}
