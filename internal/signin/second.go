@@ -59,7 +59,13 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 	if err != nil {
 		return Opened{}, err
 	}
+	// A success gives its own try back and clears no more than this browser counted:
+	// otherwise each sign-in of the owner would give a guesser new tries.
 	counted, known := s.secondTries(p.Remembered, user)
+	count := tries{shared: counted}
+	if known {
+		count = tries{own: []limit.Key{counted}}
+	}
 	taken, err := s.take(ctx, counted)
 	if err != nil {
 		return Opened{}, err
@@ -96,22 +102,19 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 		a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{method, tx.Now()})
 		opened, err = s.goOn(ctx, tx, p.Browser, p.Remembered, a, who)
 		if errors.Is(err, ErrAttemptGone) {
-			refusal, err = err, nil // the proof is used up all the same
+			refusal = err // the proof is used up all the same
+			return nil
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return s.release(ctx, tx, count)
 	})
 	if err == nil {
 		err = refusal
 	}
 	if err != nil {
 		return Opened{}, err
-	}
-	// A success gives its own try back and clears no more than this browser counted:
-	// otherwise each sign-in of the owner would give a guesser new tries.
-	if known {
-		s.release(ctx, limit.Key{}, []limit.Key{counted})
-	} else {
-		s.release(ctx, counted, nil)
 	}
 	return opened, nil
 }
