@@ -28,6 +28,38 @@ func (d *DB) Lax(ctx context.Context, each func(scan func(...any) error) error, 
 	return d.exec(ctx, &d.lax, each, query, args)
 }
 
+// LaxInTurn runs statements of Lax of which each sees what those before it did. On SQLite they share
+// one transaction, because each would wait for the only writer by itself. On PostgreSQL each is its
+// own, because a row that many callers count on would stay locked from one round trip to the next.
+func (d *DB) LaxInTurn(ctx context.Context, fn func(one Statement) error) error {
+	if d.dialect != sqliteDialect {
+		return fn(func(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error {
+			return d.rows(ctx, &d.lax, each, query, args)
+		})
+	}
+	return d.run(ctx, &d.lax, &sql.TxOptions{}, func(tx *Tx) error { return fn(tx.Rows) })
+}
+
+// A Statement runs one statement, and calls each once per row.
+type Statement func(ctx context.Context, each func(scan func(...any) error) error, query string, args ...any) error
+
+// Lax runs a statement of DB.Lax that is to happen only if the transaction does. On SQLite it is part
+// of it, which saves a turn of the only writer. On PostgreSQL it runs by itself once the transaction
+// is committed, because serializable transactions would lose races for a row that many callers count
+// on; an error there is told to failed, because what the transaction did is done.
+func (t *Tx) Lax(ctx context.Context, failed func(error), query string, args ...any) error {
+	if t.db.dialect == sqliteDialect {
+		_, err := t.Exec(ctx, query, args...)
+		return err
+	}
+	t.after = append(t.after, func() {
+		if err := t.db.rows(ctx, &t.db.lax, func(func(...any) error) error { return nil }, query, args); err != nil {
+			failed(err)
+		}
+	})
+	return nil
+}
+
 // exec runs one statement as its own transaction.
 func (d *DB) exec(ctx context.Context, p *pool, each func(scan func(...any) error) error, query string, args []any) error {
 	if d.dialect != sqliteDialect || strings.HasPrefix(query, "pragma ") { // which acts outside of transactions

@@ -16,6 +16,39 @@ const (
 	full   = 2
 )
 
+// A lax statement of a transaction runs if that is committed. On SQLite it is part of it.
+func TestALaxStatementGoesWithItsTransaction(t *testing.T) {
+	t.Parallel()
+	d, _ := dbtest.Open(t)
+	note := func(name string, fn func(*db.Tx) error) (wrong, failed error) {
+		err := d.Update(t.Context(), func(tx *db.Tx) error {
+			if err := tx.Lax(t.Context(), func(err error) { wrong = err }, `insert into installation (name, value) values ($1, $2)`, name, "x"); err != nil {
+				return err
+			}
+			return fn(tx)
+		})
+		return wrong, err
+	}
+	noted := func(name string) bool {
+		value, err := d.Noted(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value != ""
+	}
+	late := errors.New("too late")
+	if wrong, err := note("back", func(*db.Tx) error { return late }); wrong != nil || !errors.Is(err, late) || noted("back") {
+		t.Errorf("rolled back: %v, %v, noted: %v", wrong, err, noted("back"))
+	}
+	none := func(*db.Tx) error { return nil }
+	if wrong, err := note("done", none); wrong != nil || err != nil || !noted("done") {
+		t.Errorf("committed: %v, %v, noted: %v", wrong, err, noted("done"))
+	}
+	// There is such a note already.
+	wrong, err := note("done", none)
+	expect.Equal(t, "what it did is done on PostgreSQL, and is not on SQLite", [2]bool{wrong != nil, err != nil}, [2]bool{d.Path() == "", d.Path() != ""})
+}
+
 // Whatever a lax transaction ends in, the next durable one waits for the disk.
 func TestOnlyLaxTransactionsDoNotWaitForTheDisk(t *testing.T) {
 	t.Parallel()
@@ -53,6 +86,9 @@ func TestOnlyLaxTransactionsDoNotWaitForTheDisk(t *testing.T) {
 		"panics": func() {
 			defer func() { _ = recover() }()
 			_ = d.UpdateLax(t.Context(), func(*db.Tx) error { panic("in a transaction") })
+		},
+		"takes turns": func() {
+			_ = d.LaxInTurn(t.Context(), func(one db.Statement) error { expect.Equal(t, "in turn", asked(one), normal); return failed })
 		},
 		"is given up": func() {
 			_ = d.UpdateLax(gone, func(*db.Tx) error { cancel(); return failed })

@@ -20,6 +20,7 @@ type Tx struct {
 	until  time.Time // when its statements end without an answer; zero on SQLite
 	missed []string  // statements to prepare once the connection is free again
 	told   told      // what it changed of the watched tables
+	after  []func()  // what follows its commit
 }
 
 // Now returns the time at which the transaction began.
@@ -229,6 +230,11 @@ func (d *DB) run(ctx context.Context, p *pool, opts *sql.TxOptions, fn func(*Tx)
 	})
 	if done {
 		d.memory.note(t.told) // also after an error, because it may be committed all the same
+	}
+	if err == nil {
+		for _, follow := range t.after {
+			follow()
+		}
 	}
 	for _, query := range t.missed {
 		if _, missing := p.prepare(ctx, query); missing != nil {

@@ -92,18 +92,12 @@ var Policies = []limit.Policy{PerConnectionFetch}
 // mayFetch counts a request to another host before it is made: for the connection and,
 // if that allows it, for its organization.
 func (h *Hub) mayFetch(ctx context.Context, c Connection) error {
-	for _, key := range []limit.Key{
-		h.Limits.Key(PerConnectionFetch, limit.Of(c.ID)), h.Limits.Key(directory.PerOrganizationHosts, limit.Of(c.OrgID)),
-	} {
-		taken, err := limit.Take(ctx, h.DB, key)
-		if err != nil {
-			return err
-		}
-		if !taken.Allowed {
-			return ErrFetchedTooOften.After(taken.Wait)
-		}
+	taken, err := limit.TakeInTurn(ctx, h.DB, []limit.Key{h.Limits.Key(PerConnectionFetch, limit.Of(c.ID))},
+		[]limit.Key{h.Limits.Key(directory.PerOrganizationHosts, limit.Of(c.OrgID))})
+	if err == nil && !taken.Allowed {
+		err = ErrFetchedTooOften.After(taken.Wait)
 	}
-	return nil
+	return err
 }
 
 // loopback reports whether the installation is for trying out; its providers may be local too.

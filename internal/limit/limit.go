@@ -109,9 +109,28 @@ type Taken struct {
 // proceed. Of 200 simultaneous callers, exactly as many proceed as takes are free.
 // It runs outside Update, so that a refused try stays counted.
 func Take(ctx context.Context, d *db.DB, keys ...Key) (Taken, error) {
+	return TakeInTurn(ctx, d, keys)
+}
+
+// TakeInTurn takes narrow counts before wide ones, and wide ones only if the narrow ones allow
+// it: otherwise somebody who is already refused would use up what others count on too. On SQLite
+// all of them cost one transaction.
+func TakeInTurn(ctx context.Context, d *db.DB, turns ...[]Key) (Taken, error) {
+	taken, now := Taken{Allowed: true, Counts: map[string]int{}}, d.Now()
+	err := d.LaxInTurn(ctx, func(one db.Statement) error {
+		for _, keys := range turns {
+			if err := taken.take(ctx, one, now, keys); err != nil || !taken.Allowed {
+				return err
+			}
+		}
+		return nil
+	})
+	return taken, err
+}
+
+func (taken *Taken) take(ctx context.Context, one db.Statement, now time.Time, keys []Key) error {
 	// Every node uses the same order, so that two takes cannot deadlock.
 	keys = slices.SortedFunc(slices.Values(keys), func(a, b Key) int { return strings.Compare(a.id, b.id) })
-	now := d.Now()
 	var values strings.Builder
 	args := make([]any, 0, 8*len(keys))
 	for i, k := range keys {
@@ -125,8 +144,7 @@ func Take(ctx context.Context, d *db.DB, keys ...Key) (Taken, error) {
 		args = append(args, k.id, k.takes, k.policy.Free, k.policy.First.Microseconds(), k.policy.Most.Microseconds(), wait.Microseconds(),
 			db.Time(now.Add(wait)), db.Time(now.Add(k.policy.Forget)))
 	}
-	taken := Taken{Allowed: true, Counts: map[string]int{}}
-	err := d.Lax(ctx, func(scan func(...any) error) error {
+	return one(ctx, func(scan func(...any) error) error {
 		var id string
 		var count int
 		var allowed bool
@@ -146,7 +164,6 @@ func Take(ctx context.Context, d *db.DB, keys ...Key) (Taken, error) {
 		}
 		return nil
 	}, takeBefore+values.String()+takeAfter, args...)
-	return taken, err
 }
 
 // The inserted row is that of the very first take, so its wait begins at the time of this
@@ -186,23 +203,23 @@ const (
 		returning id, taken, allowed, free_at`
 )
 
-// Release is for a try that succeeded and therefore was no guess. It resets the counts of
+// Release is for a try that succeeded in tx and therefore was no guess. It resets the counts of
 // the keys in clear, and gives one take back to shared, which other people use too. The
-// zero Key means none.
-func Release(ctx context.Context, d *db.DB, shared Key, clear ...Key) error {
+// zero Key means none. If tx is not committed, nothing is given back. A count that stays too high
+// after a commit is told to failed.
+func Release(ctx context.Context, tx *db.Tx, failed func(error), shared Key, clear ...Key) error {
 	args := []any{shared.id}
 	var list strings.Builder
 	for i, k := range clear {
 		list.WriteString(", $" + strconv.Itoa(i+2))
 		args = append(args, k.id)
 	}
-	err := d.Lax(ctx, func(func(...any) error) error { return nil }, `
+	return tx.Lax(ctx, failed, `
 		update limits set
 			taken = case when id = $1 and taken > 0 then taken - 1 else 0 end,
 			delay = case when id = $1 then delay else 0 end,
 			free_at = case when id = $1 then free_at else 0 end
 		where id in ($1`+list.String()+`)`, args...)
-	return err
 }
 
 // Sweep removes counts that have expired.

@@ -1,6 +1,7 @@
 package limit_test
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 var (
 	five   = limit.Policy{Name: "five", Free: 5, First: time.Second, Most: 15 * time.Minute, Forget: time.Hour}
 	shared = limit.Policy{Name: "shared", Free: 100, First: time.Second, Most: time.Minute, Forget: time.Hour}
+	wide   = limit.Policy{Name: "wide", Free: 20, First: time.Second, Most: time.Minute, Forget: time.Hour}
 )
 
 func take(t *testing.T, d *db.DB, keys ...limit.Key) limit.Taken {
@@ -26,6 +28,17 @@ func take(t *testing.T, d *db.DB, keys ...limit.Key) limit.Taken {
 		t.Fatal(err)
 	}
 	return got
+}
+
+func release(t *testing.T, d *db.DB, shared limit.Key, own ...limit.Key) {
+	t.Helper()
+	if err := d.Update(t.Context(), func(tx *db.Tx) error { return limit.Release(t.Context(), tx, failed(t), shared, own...) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func failed(t *testing.T) func(error) {
+	return func(err error) { t.Error(err) }
 }
 
 func TestWaitGrowsFromTheFifthTakeAndIsForgotten(t *testing.T) {
@@ -86,9 +99,7 @@ func TestASingleFreeTakeMakesTheSecondWait(t *testing.T) {
 			t.Errorf("%s, the next: %+v, want a wait of %v", begins, got, 2*one.First)
 		}
 		if begins == "forgotten" {
-			if err := limit.Release(t.Context(), d, limit.Key{}, k); err != nil {
-				t.Fatal(err)
-			}
+			release(t, d, limit.Key{}, k)
 		} else {
 			clock.Advance(one.Forget)
 		}
@@ -127,10 +138,69 @@ func TestReleaseClearsOwnCountsAndGivesBackTheSharedTake(t *testing.T) {
 		if got := take(t, d, own, net); !got.Allowed {
 			t.Fatalf("successes must not slow anybody: %+v", got)
 		}
-		if err := limit.Release(t.Context(), d, net, own); err != nil {
+		release(t, d, net, own)
+	}
+}
+
+func TestNothingIsGivenBackByATransactionThatIsNotCommitted(t *testing.T) {
+	t.Parallel()
+	d, _ := dbtest.Open(t)
+	l := limit.NewLimiter(secret.NewKeys().Lookup)
+	own, net := l.Key(five, limit.Of("ada")), l.Key(shared, limit.Of("192.0.2.1"))
+	take(t, d, own, net)
+	late := errors.New("too late")
+	if err := d.Update(t.Context(), func(tx *db.Tx) error {
+		return errors.Join(limit.Release(t.Context(), tx, failed(t), net, own), late)
+	}); !errors.Is(err, late) {
+		t.Fatal(err)
+	}
+	got := take(t, d, own, net)
+	expect.Equal(t, "own count", got.Counts[five.Name], 2)
+	expect.Equal(t, "shared count", got.Counts[shared.Name], 2)
+	release(t, d, net, own)
+	got = take(t, d, own, net)
+	expect.Equal(t, "own count once it was cleared", got.Counts[five.Name], 1)
+	expect.Equal(t, "shared count once a take was given back", got.Counts[shared.Name], 2)
+}
+
+func TestAWideCountIsTakenOnlyWhereTheNarrowOnesAllowIt(t *testing.T) {
+	t.Parallel()
+	d, _ := dbtest.Open(t)
+	l := limit.NewLimiter(secret.NewKeys().Lookup)
+	narrow, beside, wide := l.Key(five, limit.Of("ada"), limit.Of("192.0.2.1")), l.Key(shared, limit.Of("192.0.2.1")), l.Key(shared, limit.Of("ada"))
+	inTurn := func() limit.Taken {
+		t.Helper()
+		got, err := limit.TakeInTurn(t.Context(), d, []limit.Key{narrow, beside}, []limit.Key{wide})
+		if err != nil {
 			t.Fatal(err)
 		}
+		return got
 	}
+	for range five.Free {
+		expect.Equal(t, "allowed", inTurn().Allowed, true)
+	}
+	refused := inTurn()
+	expect.Equal(t, "allowed, once the narrow count refuses", refused.Allowed, false)
+	expect.Equal(t, "wait", refused.Wait, five.First)
+	expect.Equal(t, "the wide count, which took no refused try", take(t, d, wide).Counts[shared.Name], five.Free+1)
+	expect.Equal(t, "the count beside the narrow one, which took it", take(t, d, beside).Counts[shared.Name], five.Free+2)
+}
+
+// What a refused try counted is counted, although the transaction that it shares on SQLite took
+// nothing more.
+func TestARefusedWideCountKeepsTheNarrowOne(t *testing.T) {
+	t.Parallel()
+	d, _ := dbtest.Open(t)
+	l := limit.NewLimiter(secret.NewKeys().Lookup)
+	narrow, wide := l.Key(shared, limit.Of("ada"), limit.Of("192.0.2.1")), l.Key(five, limit.Of("ada"))
+	for range five.Free {
+		take(t, d, wide)
+	}
+	got, err := limit.TakeInTurn(t.Context(), d, []limit.Key{narrow}, []limit.Key{wide})
+	if err != nil || got.Allowed {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	expect.Equal(t, "the narrow count", take(t, d, narrow).Counts[shared.Name], 2)
 }
 
 func TestOneKeyOverItsLimitRefusesTheTake(t *testing.T) {
@@ -154,11 +224,12 @@ func TestBRU2ParallelTakesAllowOnlyTheFreeOnes(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	l := limit.NewLimiter(secret.NewKeys().Lookup)
 	own, net := l.Key(five, limit.Of("ada")), l.Key(shared, limit.Of("192.0.2.1"))
+	all := l.Key(wide, limit.Of("ada"))
 	var allowed atomic.Int64
 	var wg sync.WaitGroup
 	for range 200 {
 		wg.Go(func() {
-			got, err := limit.Take(t.Context(), d, own, net)
+			got, err := limit.TakeInTurn(t.Context(), d, []limit.Key{own, net}, []limit.Key{all})
 			if err != nil {
 				t.Error(err)
 			}
@@ -171,6 +242,7 @@ func TestBRU2ParallelTakesAllowOnlyTheFreeOnes(t *testing.T) {
 	if allowed.Load() != 5 {
 		t.Errorf("%d takes were allowed, want 5", allowed.Load())
 	}
+	expect.Equal(t, "the wide count, which others use too", take(t, d, all).Counts[wide.Name], 6)
 }
 
 func TestTakesThatOvertakeEachOtherAreNotRefused(t *testing.T) {

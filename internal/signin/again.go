@@ -223,8 +223,10 @@ func (s *Service) proveAgain(ctx context.Context, done string, c cameOf, p Repet
 		case !outcome.OK:
 			return audit.Record(ctx, tx, refusedEvent(c.who, p.methods()[0], gone))
 		}
-		opened, found, err = s.again(ctx, tx, p.Browser, p.Remembered, done)
-		return err
+		if opened, found, err = s.again(ctx, tx, p.Browser, p.Remembered, done); err != nil || !found {
+			return err
+		}
+		return s.release(ctx, tx, count)
 	})
 	if err == nil && !found {
 		err = gone
@@ -232,7 +234,6 @@ func (s *Service) proveAgain(ctx context.Context, done string, c cameOf, p Repet
 	if err != nil {
 		return Opened{}, err
 	}
-	s.release(ctx, count.shared, count.own)
 	return opened, nil
 }
 

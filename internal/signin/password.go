@@ -272,8 +272,7 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	var hashed credential.Hashed
 	if verdict.OK { // only then may the history be compared
 		if hashed, err = s.newPassword(ctx, who, p); err != nil {
-			s.release(ctx, count.shared, count.own)
-			return Opened{}, err
+			return Opened{}, errors.Join(err, s.DB.UpdateLax(ctx, func(tx *db.Tx) error { return s.release(ctx, tx, count) }))
 		}
 	}
 	var opened Opened
@@ -297,8 +296,10 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 			return err
 		}
 		// The session continues, under a new token.
-		opened, err = s.raise(ctx, tx, now, p.Remembered, Attempt{Evidence: []Evidence{{Password, tx.Now()}}, deed: v.Session.ID})
-		return err
+		if opened, err = s.raise(ctx, tx, now, p.Remembered, Attempt{Evidence: []Evidence{{Password, tx.Now()}}, deed: v.Session.ID}); err != nil {
+			return err
+		}
+		return s.release(ctx, tx, count)
 	})
 	if err != nil {
 		return Opened{}, err
@@ -306,6 +307,5 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	if refused {
 		return Opened{}, ErrCurrentWrong
 	}
-	s.release(ctx, count.shared, count.own)
 	return opened, nil
 }

@@ -59,7 +59,7 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 	if err != nil {
 		return Opened{}, err
 	}
-	counted, known := s.secondTries(p.Remembered, user)
+	counted, count := s.secondTries(p.Remembered, user)
 	taken, err := s.take(ctx, counted)
 	if err != nil {
 		return Opened{}, err
@@ -96,9 +96,13 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 		a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{method, tx.Now()})
 		opened, err = s.goOn(ctx, tx, p.Browser, p.Remembered, a, who)
 		if errors.Is(err, ErrAttemptGone) {
-			refusal, err = err, nil // the proof is used up all the same
+			refusal = err // the proof is used up all the same
+			return nil
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return s.release(ctx, tx, count)
 	})
 	if err == nil {
 		err = refusal
@@ -106,23 +110,19 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 	if err != nil {
 		return Opened{}, err
 	}
-	// A success gives its own try back and clears no more than this browser counted:
-	// otherwise each sign-in of the owner would give a guesser new tries.
-	if known {
-		s.release(ctx, limit.Key{}, []limit.Key{counted})
-	} else {
-		s.release(ctx, counted, nil)
-	}
 	return opened, nil
 }
 
-// secondTries returns the key by which a user's second steps are counted, and whether it is
-// this browser's own.
-func (s *Service) secondTries(d RememberedBrowser, u directory.User) (limit.Key, bool) {
+// secondTries returns the key by which a user's second steps are counted, and what a success gives
+// back: its own try, and all that this browser counted. If it cleared more, each sign-in of the
+// owner would give a guesser new tries.
+func (s *Service) secondTries(d RememberedBrowser, u directory.User) (limit.Key, tries) {
 	if d.knows(u) {
-		return s.Limits.Key(PerSecondStepHere, limit.Of(u.OrgID), limit.Of(u.ID), limit.Of(d.ID)), true
+		here := s.Limits.Key(PerSecondStepHere, limit.Of(u.OrgID), limit.Of(u.ID), limit.Of(d.ID))
+		return here, tries{own: []limit.Key{here}}
 	}
-	return s.Limits.Key(PerSecondStep, limit.Of(u.OrgID), limit.Of(u.ID)), false
+	all := s.Limits.Key(PerSecondStep, limit.Of(u.OrgID), limit.Of(u.ID))
+	return all, tries{shared: all}
 }
 
 // secondProof does the part that belongs outside a transaction: hashes, and signatures. The

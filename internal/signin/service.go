@@ -130,8 +130,10 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 		if refused = !outcome.OK; refused {
 			return s.recordRefusal(ctx, tx, who, address, taken, outcome)
 		}
-		opened, err = s.provedOnce(ctx, tx, p.Browser, p.Remembered, p.Attempt, who.Candidate, Password)
-		return err
+		if opened, err = s.provedOnce(ctx, tx, p.Browser, p.Remembered, p.Attempt, who.Candidate, Password); err != nil {
+			return err
+		}
+		return s.release(ctx, tx, count)
 	})
 	if err != nil {
 		return Opened{}, err
@@ -142,7 +144,6 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 	if refused {
 		return Opened{}, ErrFailed
 	}
-	s.release(ctx, count.shared, count.own)
 	return opened, nil
 }
 
@@ -172,35 +173,33 @@ func (s *Service) identify(ctx context.Context, p PasswordProof, address naming.
 		}
 		named = o.ID
 	}
-	var who identified
-	err := s.DB.View(ctx, func(tx *db.Tx) error {
-		who = identified{named: named}
-		candidates, err := directory.Candidates(ctx, tx, address, who.named, mostCandidates)
-		if err != nil {
-			return err
-		}
-		if i := slices.IndexFunc(candidates, func(c directory.Candidate) bool { return c.User.OrgID == remembered }); i >= 0 {
-			candidates = candidates[i : i+1]
-		} else if len(candidates) > 1 { // whom a directory named, and who never came, makes nobody say where
-			candidates = slices.DeleteFunc(candidates, func(c directory.Candidate) bool { return !c.User.HasWayIn() })
-		}
-		if len(candidates) == 1 && (p.Attempt.UserID == "" || p.Attempt.UserID == candidates[0].User.ID) {
-			who.Candidate = candidates[0]
-			// The browser knows this user, not the address: somebody who makes a user with
-			// another person's address elsewhere is a stranger here.
-			who.known = p.Remembered.knows(who.User)
-		}
-		read := credential.StoredPassword
-		if p.Attempt.LinkRequest != "" {
-			read = credential.PasswordToLink
-		}
-		stored, err := read(ctx, tx, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID})
-		if err != nil {
-			return err
-		}
-		who.stored, err = s.Passwords.AsCostly(ctx, tx, stored, address.Key)
-		return err
-	})
+	// Three statements, and no snapshot of them: the transaction that goes on asks again what may
+	// have changed since.
+	who := identified{named: named}
+	candidates, err := directory.Candidates(ctx, s.DB, address, who.named, mostCandidates)
+	if err != nil {
+		return identified{}, err
+	}
+	if i := slices.IndexFunc(candidates, func(c directory.Candidate) bool { return c.User.OrgID == remembered }); i >= 0 {
+		candidates = candidates[i : i+1]
+	} else if len(candidates) > 1 { // whom a directory named, and who never came, makes nobody say where
+		candidates = slices.DeleteFunc(candidates, func(c directory.Candidate) bool { return !c.User.HasWayIn() })
+	}
+	if len(candidates) == 1 && (p.Attempt.UserID == "" || p.Attempt.UserID == candidates[0].User.ID) {
+		who.Candidate = candidates[0]
+		// The browser knows this user, not the address: somebody who makes a user with
+		// another person's address elsewhere is a stranger here.
+		who.known = p.Remembered.knows(who.User)
+	}
+	read := credential.StoredPassword
+	if p.Attempt.LinkRequest != "" {
+		read = credential.PasswordToLink
+	}
+	stored, err := read(ctx, s.DB, credential.Owner{OrgID: who.User.OrgID, UserID: who.User.ID})
+	if err != nil {
+		return identified{}, err
+	}
+	who.stored, err = s.Passwords.AsCostly(ctx, s.DB, stored, address.Key)
 	return who, err
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"parvis/internal/audit"
 	"parvis/internal/credential"
+	"parvis/internal/db"
 	"parvis/internal/limit"
 	"parvis/internal/naming"
 )
@@ -38,25 +39,15 @@ var Policies = []limit.Policy{
 // take counts a try before the work that it pays for, or returns ErrTooOften with the time
 // to wait.
 func (s *Service) take(ctx context.Context, keys ...limit.Key) (limit.Taken, error) {
-	taken, err := limit.Take(ctx, s.DB, keys...)
+	return s.takeInTurn(ctx, keys)
+}
+
+func (s *Service) takeInTurn(ctx context.Context, turns ...[]limit.Key) (limit.Taken, error) {
+	taken, err := limit.TakeInTurn(ctx, s.DB, turns...)
 	if err == nil && !taken.Allowed {
 		err = ErrTooOften.After(taken.Wait)
 	}
 	return taken, err
-}
-
-// takeInTurn takes narrow counts before wide ones, and wide ones only if the narrow ones allow
-// it: otherwise somebody who is already refused would use up what others count on too.
-func (s *Service) takeInTurn(ctx context.Context, turns ...[]limit.Key) (limit.Taken, error) {
-	all := limit.Taken{Allowed: true}
-	for _, keys := range turns {
-		taken, err := s.take(ctx, keys...)
-		if err != nil {
-			return taken, err
-		}
-		all.Crossed = append(all.Crossed, taken.Crossed...)
-	}
-	return all, nil
 }
 
 // CountUnknown counts a name that nobody knows, or returns ErrTooOften.
@@ -65,11 +56,11 @@ func (s *Service) CountUnknown(ctx context.Context) error {
 	return err
 }
 
-// tries are the keys by which an offered password is counted.
+// tries are the keys by which an offered password or second step is counted.
 type tries struct {
 	turns  [][]limit.Key
 	own    []limit.Key // cleared by a success
-	shared limit.Key   // the network, which others share
+	shared limit.Key   // the network, which others share: a success gives its own try back
 }
 
 // passwordTries returns the keys for an address. In a known browser the address is counted
@@ -98,12 +89,13 @@ func (s *Service) askedTries(ctx context.Context, d RememberedBrowser, asked cre
 	return append(turns, []limit.Key{s.Limits.Key(InTotalAsked)})
 }
 
-// release gives back tries that proved to be no guesses. An error is only logged, because
-// the deed is done whether or not a count stays too high.
-func (s *Service) release(ctx context.Context, shared limit.Key, own []limit.Key) {
-	if err := limit.Release(ctx, s.DB, shared, own...); err != nil {
+// release gives back tries that proved to be no guesses, with the transaction of the deed. An
+// error after its commit is only logged, because the deed is done whether or not a count stays
+// too high.
+func (s *Service) release(ctx context.Context, tx *db.Tx, t tries) error {
+	return limit.Release(ctx, tx, func(err error) {
 		s.Log.WarnContext(ctx, "tries not given back", "error", err.Error())
-	}
+	}, t.shared, t.own...)
 }
 
 // network returns the network that a request came from, as limits count it.

@@ -154,6 +154,30 @@ func TestBRU2ParallelGuessesAreNotEvaluated(t *testing.T) {
 	}
 }
 
+// A right password is no guess, whether or not anything comes of it.
+func TestARightPasswordGivesItsTriesBack(t *testing.T) {
+	t.Parallel()
+	s := idptest.Start(t)
+	in := s.Join(t, s.Organization(t, "Alpha Works", "alpha"), "user-a@alpha.example", "A", directory.Member)
+	more := signin.PerAddressAndNetwork.Free + 2
+	for range more {
+		if p := signIn(s.Browser(t), "/sign-in", "user-a@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
+			t.Fatalf("the right password, again: %d %s", p.Status, p.URL)
+		}
+	}
+	for range more {
+		if p := change(in, "alpha", idptest.Password, "short"); p.Status != 422 {
+			t.Fatalf("a new password that is too short, again: %d", p.Status)
+		}
+	}
+	for i := range signin.PerAddressAndNetwork.Free + 1 {
+		p := signIn(s.Browser(t), "/sign-in", "user-a@alpha.example", "guess")
+		if want := map[bool]int{true: 422, false: 429}[i < signin.PerAddressAndNetwork.Free]; p.Status != want {
+			t.Errorf("guess %d: %d, want %d", i+1, p.Status, want)
+		}
+	}
+}
+
 func TestBRU4KnownBrowserIsNotSlowedByStrangers(t *testing.T) {
 	t.Parallel()
 	s := idptest.Start(t)
