@@ -19,7 +19,7 @@ func main() {
 	work := flag.String("work", "", "a folder for its data")
 	quick := flag.Bool("quick", false, "one round of short runs")
 	bare := flag.String("bare", "", "serve a fixed page on this address: the limit that pages are compared with")
-	only := flag.String("only", "", "one part: starts, page, small, large, crowd, applications, parity, console, api, scim, events, import or scale")
+	only := flag.String("only", "", "one part: starts, page, small, large, crowd, applications, parity, console, api, scim, events, import, backup or scale")
 	model := flag.String("model", "", "print how much is needed for many people, by the costs in this paper, which is docs/scale.md")
 	compare := flag.String("compare", "", "an older binary, measured in alternation with this one")
 	flag.Parse()
@@ -67,7 +67,7 @@ func run(b bench, only string, quick bool) error {
 	for _, part := range []struct {
 		name string
 		run  func() error
-	}{{"starts", b.starts}, {"page", b.page}, {"small", b.small}, {"large", b.large}, {"crowd", b.crowd}, {"applications", b.applications}, {"parity", b.parity}, {"console", b.console}, {"api", b.api}, {"scim", b.scim}, {"events", b.events}, {"import", b.imports}, {"scale", b.scale}} {
+	}{{"starts", b.starts}, {"page", b.page}, {"small", b.small}, {"large", b.large}, {"crowd", b.crowd}, {"applications", b.applications}, {"parity", b.parity}, {"console", b.console}, {"api", b.api}, {"scim", b.scim}, {"events", b.events}, {"import", b.imports}, {"backup", b.backups}, {"scale", b.scale}} {
 		if only != part.name && (only != "" || part.name == "scale") { // which needs a PostgreSQL for itself
 			continue
 		}
