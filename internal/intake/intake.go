@@ -29,9 +29,9 @@ const (
 	MostPeople = 1_000_000
 )
 
-// AtOnce is how many people the first transaction makes, and mostAtOnce how many any makes. SQLite has
-// one writer, so that sign-ins wait for it meanwhile: a transaction is to take less than shortly. The more
-// people it makes, the fewer pages are written for each.
+// AtOnce is how many people a transaction makes at least, and mostAtOnce at most: the more, the fewer
+// pages are written for each. SQLite has one writer, so that sign-ins wait for it meanwhile, and above
+// AtOnce a transaction is to take less than shortly.
 const (
 	AtOnce     = 100
 	mostAtOnce = 500

@@ -189,7 +189,7 @@ func (r *run) move(ctx context.Context, entries []entry) (judged []entry, err er
 	})
 	switch took := r.DB.Now().Sub(began); {
 	case took > shortly:
-		r.atOnce = max(AtOnce/2, r.atOnce/2)
+		r.atOnce = max(AtOnce, r.atOnce/2)
 	case took < shortly/2:
 		r.atOnce = min(mostAtOnce, r.atOnce*5/4)
 	}
