@@ -19,7 +19,7 @@ func main() {
 	work := flag.String("work", "", "a folder for its data")
 	quick := flag.Bool("quick", false, "one round of short runs")
 	bare := flag.String("bare", "", "serve a fixed page on this address: the limit that pages are compared with")
-	only := flag.String("only", "", "one part: starts, page, small, large, crowd, applications, parity, console, api, scim, events, import, million, scale or nodes")
+	only := flag.String("only", "", "one part: starts, page, small, large, crowd, applications, parity, console, api, scim, events, import, backup, million, scale or nodes")
 	postgres := flag.Bool("postgres", false, "measure starts, small, large, crowd and applications on the PostgreSQL that PARVIS_TEST_POSTGRES names, with database_memory on")
 	model := flag.String("model", "", "print how much is needed for many people, by the costs in this paper, which is docs/scale.md")
 	compare := flag.String("compare", "", "an older binary, measured in alternation with this one")
@@ -94,6 +94,7 @@ func run(b bench, only string, quick bool) error {
 		{"scim", b.scim},
 		{"events", b.events},
 		{"import", b.imports},
+		{"backup", b.backups},
 		{"million", b.million},
 		{"scale", b.scale},
 		{"nodes", b.nodes},

@@ -59,6 +59,9 @@ type backupCommand struct {
 
 // Run copies the installation while a server may be writing to it.
 func (c *backupCommand) Run(p *program) error {
+	if err := giveWay(); err != nil {
+		return fmt.Errorf("giving way to the server: %w", err)
+	}
 	plan, err := c.plan(p)
 	if err != nil {
 		return err

@@ -104,7 +104,7 @@ func Record(ctx context.Context, tx *db.Tx, e Event) error { return RecordAll(ct
 // RecordAll inserts many events of one transaction.
 func RecordAll(ctx context.Context, tx *db.Tx, all []Event) error {
 	o := OriginOf(ctx)
-	rows := make([][]any, len(all))
+	rows, ids := make([][]any, len(all)), secret.NewIDs("evt", len(all))
 	for i, e := range all {
 		if e.Result == "" {
 			e.Result = Done
@@ -121,7 +121,7 @@ func RecordAll(ctx context.Context, tx *db.Tx, all []Event) error {
 		search := strings.ToLower(strings.Join([]string{string(e.Action), e.ActorName, e.Actor, e.TargetName, e.Target, o.Request, o.Network}, " "))
 		bySalt, ofSalt := salts()
 		rows[i] = []any{
-			e.OrgID, secret.NewID("evt"), db.Time(tx.Now()), e.Actor, e.ActorName, string(e.Action), string(e.Result),
+			e.OrgID, ids[i], db.Time(tx.Now()), e.Actor, e.ActorName, string(e.Action), string(e.Result),
 			e.Target, e.TargetName, search, o.Network, o.Agent, o.Request, before, after,
 			bySalt, half(bySalt, e.ActorName, o.Network, o.Agent), ofSalt, half(ofSalt, e.TargetName, before, after),
 		}

@@ -81,9 +81,9 @@ const LeastSeed = 16
 // ImportApps stores the authenticator apps of users whom the caller made in this transaction, with
 // SecondStep as it is then.
 func (a *Authenticators) ImportApps(ctx context.Context, tx *db.Tx, all []ImportedApp) error {
-	rows := make([][]any, len(all))
+	rows, ids := make([][]any, len(all)), secret.NewIDs("app", len(all))
 	for i, app := range all {
-		id := secret.NewID("app")
+		id := ids[i]
 		rows[i] = []any{
 			string(app.OrgID), id, string(app.UserID), app.Name, a.seeds.Seal(app.Seed, seedRow(app.Owner, id)), "", 0,
 			db.Time(tx.Now()), db.Time(tx.Now()),

@@ -48,6 +48,15 @@ func UserByID(ctx context.Context, r db.Reader, org OrgID, id UserID) (User, err
 // NewUserID makes the id of a new user.
 func NewUserID() UserID { return UserID(secret.NewID("usr")) }
 
+// NewUserIDs makes the ids of users who are inserted together.
+func NewUserIDs(n int) []UserID {
+	all := make([]UserID, n)
+	for i, id := range secret.NewIDs("usr", n) {
+		all[i] = UserID(id)
+	}
+	return all
+}
+
 // CreateFirstOwner makes the owner that a bootstrap link brought. Everybody else joins by an
 // invitation or a connection.
 func CreateFirstOwner(ctx context.Context, tx *db.Tx, u User) (User, error) {

@@ -29,9 +29,18 @@ const (
 	MostPeople = 1_000_000
 )
 
-// AtOnce is how many people one transaction makes. SQLite has one writer, so that sign-ins wait for
-// it meanwhile.
-const AtOnce = 100
+// AtOnce is how many people a transaction makes at least, and mostAtOnce at most: the more, the fewer
+// pages are written for each. SQLite has one writer, so that sign-ins wait for it meanwhile, and above
+// AtOnce a transaction is to take less than shortly.
+const (
+	AtOnce     = 100
+	mostAtOnce = 500
+	shortly    = 100 * time.Millisecond
+)
+
+// rests is how long an import lets others have SQLite's writer after each transaction. A server asks
+// for it again and again, after up to 100 ms, and would seldom meet a shorter gap.
+const rests = 5 * time.Millisecond
 
 // LettersPerMinute is how fast letters leave unless somebody says otherwise.
 const LettersPerMinute = 60

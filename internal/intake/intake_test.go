@@ -95,7 +95,7 @@ func wantHome(t *testing.T, p *idptest.Page, who string) {
 	}
 }
 
-func count(t *testing.T, s *idptest.Server, query string, args ...any) (n int) {
+func count(t testing.TB, s *idptest.Server, query string, args ...any) (n int) {
 	t.Helper()
 	if _, err := s.DB.One(t.Context(), db.Into(&n), query, args...); err != nil {
 		t.Fatal(err)

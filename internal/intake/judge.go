@@ -20,6 +20,7 @@ import (
 type entry struct {
 	dump.Person
 	place *place
+	id    directory.UserID // of user
 	user  directory.User
 	fate  Fate
 }
@@ -83,8 +84,10 @@ func (r *run) judge(ctx context.Context, tx *db.Tx, entries []entry) ([]entry, e
 			all[e.place] = k
 		}
 	}
+	ids := directory.NewUserIDs(len(judged))
 	for i := range judged {
 		e := &judged[i]
+		e.id = ids[i]
 		if e.fate.Outcome == Refused {
 			continue
 		}
@@ -299,7 +302,7 @@ func (r *run) userOf(e *entry, role directory.Role) directory.User {
 		}
 	}
 	u := directory.User{
-		OrgID: e.place.ID, ID: directory.NewUserID(), Email: e.Email, GivenName: e.GivenName, FamilyName: e.FamilyName,
+		OrgID: e.place.ID, ID: e.id, Email: e.Email, GivenName: e.GivenName, FamilyName: e.FamilyName,
 		Name: cmp.Or(strings.TrimSpace(e.Name), strings.TrimSpace(e.GivenName+" "+e.FamilyName), local),
 		Role: role, Language: language,
 	}

@@ -25,6 +25,7 @@ type run struct {
 	places  map[string]*place // by the key of a name
 	tell    func(Fate) error
 	batch   []dump.Person
+	atOnce  int // how many people the next transaction makes
 	people  int
 	made    bool            // an organization
 	counted bool            // the snapshot of costs knows of this import's passwords
@@ -63,6 +64,9 @@ func (s *Service) Run(ctx context.Context, src *Source, o Options, tell func(Fat
 		return "", err
 	}
 	defer func() { err = errors.Join(err, s.DB.EndLease(context.WithoutCancel(ctx), leaseName, r.holder)) }()
+	if err := s.DB.Bulk(ctx); err != nil {
+		return "", err
+	}
 	var fresh bool
 	if err := s.DB.Update(ctx, func(tx *db.Tx) (err error) {
 		r.id, fresh, err = begin(ctx, tx, src)
@@ -108,6 +112,7 @@ func (r *run) hold(ctx context.Context) error {
 func (s *Service) newRun(src *Source, o Options, tell func(Fate) error) *run {
 	r := &run{
 		Service: s, Options: o, format: src.Format, owners: map[string]bool{}, places: map[string]*place{}, tell: tell, gained: map[*place]gain{},
+		atOnce: AtOnce,
 	}
 	for _, address := range o.Owners {
 		r.owners[addressKey(address)] = true
@@ -115,7 +120,7 @@ func (s *Service) newRun(src *Source, o Options, tell func(Fate) error) *run {
 	return r
 }
 
-// read reads the file and makes its people, AtOnce at a time.
+// read reads the file and makes its people, some in each transaction.
 func (r *run) read(ctx context.Context, src *Source) error {
 	err := src.Read(func(p dump.Person) error {
 		if err := ctx.Err(); err != nil {
@@ -124,7 +129,7 @@ func (r *run) read(ctx context.Context, src *Source) error {
 		if r.people++; r.people > MostPeople {
 			return ErrMany.With("Most", MostPeople)
 		}
-		if r.batch = append(r.batch, p); len(r.batch) < AtOnce {
+		if r.batch = append(r.batch, p); len(r.batch) < r.atOnce {
 			return nil
 		}
 		return r.flush(ctx)
@@ -156,12 +161,7 @@ func (r *run) flush(ctx context.Context) error {
 		if err := r.hold(ctx); err != nil {
 			return err
 		}
-		err = r.DB.Update(ctx, func(tx *db.Tx) (err error) {
-			if judged, err = r.judge(ctx, tx, entries); err != nil {
-				return err
-			}
-			return r.store(ctx, tx, judged)
-		})
+		judged, err = r.move(ctx, entries)
 	}
 	if err != nil {
 		return err
@@ -175,6 +175,31 @@ func (r *run) flush(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// move judges entries and makes their people in one transaction, and then lets others have their turn.
+func (r *run) move(ctx context.Context, entries []entry) (judged []entry, err error) {
+	var began time.Time
+	err = r.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		began = tx.Now() // it has its turn
+		if judged, err = r.judge(ctx, tx, entries); err != nil {
+			return err
+		}
+		return r.store(ctx, tx, judged)
+	})
+	switch took := r.DB.Now().Sub(began); {
+	case took > shortly:
+		r.atOnce = max(AtOnce, r.atOnce/2)
+	case took < shortly/2:
+		r.atOnce = min(mostAtOnce, r.atOnce*5/4)
+	}
+	if err == nil && r.DB.Path() != "" {
+		select {
+		case <-ctx.Done(): // the next batch says so
+		case <-time.After(rests):
+		}
+	}
+	return judged, err
 }
 
 // count keeps how many people came, and has the first passwords counted at once: until the snapshot

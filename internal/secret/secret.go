@@ -103,6 +103,24 @@ var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadd
 func NewID(prefix string) string {
 	var b [16]byte
 	rand.Read(b[:])
+	return idOf(prefix, b)
+}
+
+// NewIDs makes identifiers for rows that are inserted together. They begin alike, with 40 random bits,
+// so that they stand beside each other in every index and few pages are written (decision 87); each has
+// 88 random bits of its own.
+func NewIDs(prefix string, n int) []string {
+	var b [16]byte
+	rand.Read(b[:])
+	all := make([]string, n)
+	for i := range all {
+		rand.Read(b[5:])
+		all[i] = idOf(prefix, b)
+	}
+	return all
+}
+
+func idOf(prefix string, b [16]byte) string {
 	var text [48]byte // one allocation for most prefixes
 	return string(idEncoding.AppendEncode(append(append(text[:0], prefix...), '_'), b[:]))
 }

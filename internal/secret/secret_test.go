@@ -113,3 +113,19 @@ func TestRSAKeysAreStrongAndDiffer(t *testing.T) {
 		t.Errorf("%d bits", a.N.BitLen())
 	}
 }
+
+func TestIDsOfRowsThatComeTogetherStandTogether(t *testing.T) {
+	seen, begins := map[string]bool{}, map[string]int{}
+	for range 20 {
+		for _, id := range NewIDs("usr", 50) {
+			if !validID.MatchString(id) {
+				t.Fatalf("%q is no id", id)
+			}
+			seen[id[12:]] = true // what each has of its own
+			begins[id[:12]]++
+		}
+	}
+	if len(seen) != 1000 || len(begins) != 20 {
+		t.Errorf("%d of 1000 differ; 20 times 50 begin in %d ways", len(seen), len(begins))
+	}
+}
