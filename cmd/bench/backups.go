@@ -21,7 +21,7 @@ func (b *bench) backups() error {
 	if address == "" {
 		return nil
 	}
-	own, drop, err := database(context.Background(), address)
+	own, drop, err := database(context.Background(), address, "parvis_bench")
 	if err != nil {
 		return err
 	}

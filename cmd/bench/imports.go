@@ -28,7 +28,7 @@ func (b *bench) imports() error {
 	if address == "" {
 		return nil
 	}
-	own, drop, err := database(context.Background(), address)
+	own, drop, err := database(context.Background(), address, "parvis_bench")
 	if err != nil {
 		return err
 	}
