@@ -323,7 +323,7 @@ func TestSampleProgramsImportNothingOfOurs(t *testing.T) {
 var lossy = map[string]string{
 	"limit.TakeInTurn":       "a count: the try is counted while the machine runs",
 	"limit.Release":          "a count",
-	"signin.ChangePassword":  "a count: of a refused new password's right old one",
+	"signin.giveBack":        "a count: of a right password, after which a new one was refused",
 	"db.Lease":               "its holder is gone too",
 	"db.EndLease":            "it ends by itself",
 	"session.Stay":           "when somebody was last there, coarsely",

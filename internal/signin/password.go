@@ -272,7 +272,8 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	var hashed credential.Hashed
 	if verdict.OK { // only then may the history be compared
 		if hashed, err = s.newPassword(ctx, who, p); err != nil {
-			return Opened{}, errors.Join(err, s.DB.UpdateLax(ctx, func(tx *db.Tx) error { return s.release(ctx, tx, count) }))
+			s.giveBack(ctx, count)
+			return Opened{}, err
 		}
 	}
 	var opened Opened

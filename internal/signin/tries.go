@@ -93,9 +93,18 @@ func (s *Service) askedTries(ctx context.Context, d RememberedBrowser, asked cre
 // error after its commit is only logged, because the deed is done whether or not a count stays
 // too high.
 func (s *Service) release(ctx context.Context, tx *db.Tx, t tries) error {
-	return limit.Release(ctx, tx, func(err error) {
-		s.Log.WarnContext(ctx, "tries not given back", "error", err.Error())
-	}, t.shared, t.own...)
+	return limit.Release(ctx, tx, func(err error) { s.notGivenBack(ctx, err) }, t.shared, t.own...)
+}
+
+// giveBack is release where there is no deed to go with.
+func (s *Service) giveBack(ctx context.Context, t tries) {
+	if err := s.DB.UpdateLax(ctx, func(tx *db.Tx) error { return s.release(ctx, tx, t) }); err != nil {
+		s.notGivenBack(ctx, err)
+	}
+}
+
+func (s *Service) notGivenBack(ctx context.Context, err error) {
+	s.Log.WarnContext(ctx, "tries not given back", "error", err.Error())
 }
 
 // network returns the network that a request came from, as limits count it.
