@@ -14,6 +14,7 @@ import (
 	"parvis/internal/edge"
 	"parvis/internal/idptest"
 	"parvis/internal/session"
+	"parvis/internal/signin"
 )
 
 // sentTwice is a form that is about to be sent: by a click, and by a second click that follows
@@ -219,6 +220,20 @@ func TestAFormSentTwiceEndsWhereOneEnds(t *testing.T) {
 					c.ends(t, c.form.Submit(""))
 				})
 			}
+		})
+	}
+}
+
+// Who proves the same again and again is not slowed like somebody who guesses.
+func TestAFormSentManyTimesIsNoGuess(t *testing.T) {
+	for name, free := range map[string]int{"a code": signin.PerSecondStep.Free, "a changed password": signin.PerKnownBrowser.Free} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := twice[name](t)
+			for range free + 2 {
+				c.form.Lost("")
+			}
+			c.ends(t, c.form.Submit(""))
 		})
 	}
 }
