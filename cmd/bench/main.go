@@ -113,7 +113,7 @@ func run(b bench, only string, quick bool) error {
 	return nil
 }
 
-// wanted tells whether a part is measured. What takes long or needs a PostgreSQL for itself is
+// wanted reports whether a part is measured. What takes long or needs a PostgreSQL for itself is
 // measured only where it is named, and some parts only on SQLite.
 func wanted(part, only string, postgres bool) bool {
 	if only != "" {
