@@ -50,7 +50,7 @@ func (b *bench) nodes() error {
 	for round := range b.rounds {
 		for i := range 2 {
 			i = (i + round) % 2 // who is first changes with each round
-			if err := b.together(data, first, kinds, []int{1, 3}[i], func(k int, one cost) { costs[k][i].add(one) }); err != nil {
+			if err := b.together(first, kinds, []int{1, 3}[i], func(k int, one cost) { costs[k][i].add(one) }); err != nil {
 				return err
 			}
 		}
@@ -81,7 +81,7 @@ func (c *cost) each() float64  { return medianF(c.cpu) }
 func (c *cost) share() float64 { return c.repeated / c.done }
 
 // together asks everything of so many nodes.
-func (b *bench) together(data string, asked *side, kinds []compared, many int, tell func(int, cost)) (err error) {
+func (b *bench) together(asked *side, kinds []compared, many int, tell func(int, cost)) (err error) {
 	var nodes []*server
 	var sides []*side
 	defer func() {
@@ -90,7 +90,7 @@ func (b *bench) together(data string, asked *side, kinds []compared, many int, t
 		}
 	}()
 	for range many {
-		cmd, base := serving(b.binary, data)
+		cmd, base := serving(b.binary, b.work+"/nodes")
 		operations := freeAddress()
 		cmd.Env = append(os.Environ(), "PARVIS_OPERATIONS_LISTEN="+operations)
 		s, err := begin(cmd, base, "/sign-in")

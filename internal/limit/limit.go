@@ -204,8 +204,8 @@ const (
 )
 
 // Release is for a try that succeeded in tx and therefore was no guess. It resets the counts of
-// the keys in clear, and gives one take back to shared, which other people use too. The
-// zero Key means none. If tx is not committed, nothing is given back. A count that stays too high
+// the keys in clear, and gives one take back to shared, which other people use too, with the wait that
+// it began: who is always right is never slowed, however often others were wrong. The zero Key means none. If tx is not committed, nothing is given back. A count that stays too high
 // after a commit is told to failed.
 func Release(ctx context.Context, tx *db.Tx, failed func(error), shared Key, clear ...Key) error {
 	args := []any{shared.id}
@@ -217,8 +217,8 @@ func Release(ctx context.Context, tx *db.Tx, failed func(error), shared Key, cle
 	return tx.Lax(ctx, failed, `
 		update limits set
 			taken = case when id = $1 and taken > 0 then taken - 1 else 0 end,
-			delay = case when id = $1 then delay else 0 end,
-			free_at = case when id = $1 then free_at else 0 end
+			delay = case when id = $1 and delay > first then delay >> 1 else 0 end,
+			free_at = case when id = $1 then free_at - delay else 0 end
 		where id in ($1`+list.String()+`)`, args...)
 }
 

@@ -142,6 +142,29 @@ func TestReleaseClearsOwnCountsAndGivesBackTheSharedTake(t *testing.T) {
 	}
 }
 
+func TestATakeIsGivenBackWithTheWaitThatItBegan(t *testing.T) {
+	t.Parallel()
+	d, clock := dbtest.Open(t)
+	l := limit.NewLimiter(secret.NewKeys().Lookup)
+	k := l.Key(five, limit.Of("ada"))
+	for range five.Free - 1 {
+		take(t, d, k) // somebody else is wrong
+	}
+	for range 10 {
+		expect.Equal(t, "allowed, to who is right", take(t, d, k).Allowed, true)
+		release(t, d, k)
+	}
+	for range 3 { // the others begin waits of one, two and four seconds
+		clock.Advance(5 * time.Second)
+		take(t, d, k)
+	}
+	clock.Advance(4 * time.Second)
+	take(t, d, k)
+	release(t, d, k)
+	expect.Equal(t, "allowed, after who was right", take(t, d, k).Allowed, true)
+	expect.Equal(t, "wait, which is no shorter for it", take(t, d, k).Wait, 8*time.Second)
+}
+
 func TestNothingIsGivenBackByATransactionThatIsNotCommitted(t *testing.T) {
 	t.Parallel()
 	d, _ := dbtest.Open(t)

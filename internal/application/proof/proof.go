@@ -38,8 +38,8 @@ const (
 	tolerance  = time.Minute
 )
 
-// before reports whether what says that it was issued at a time may have been issued before another
-// time, by somebody whose clock is as far ahead as we tolerate. The zero time is never.
+// before reports whether something with this time of issue may have been issued before another
+// time, by somebody whose clock is as far ahead as we tolerate. Nothing is before the zero time.
 func before(issued seconds, since time.Time) bool {
 	return !since.IsZero() && issued < at(since.Add(tolerance))
 }
