@@ -226,7 +226,7 @@ func (s *Service) proveAgain(ctx context.Context, done string, c cameOf, p Repet
 		if opened, found, err = s.again(ctx, tx, p.Browser, p.Remembered, done); err != nil || !found {
 			return err
 		}
-		return s.release(ctx, tx, count)
+		return count.release(ctx, tx, s.Log)
 	})
 	if err == nil && !found {
 		err = gone

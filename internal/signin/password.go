@@ -272,12 +272,11 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	var hashed credential.Hashed
 	if verdict.OK { // only then may the history be compared
 		if hashed, err = s.newPassword(ctx, who, p); err != nil {
-			s.giveBack(ctx, count)
+			count.giveBack(ctx, s.DB, s.Log)
 			return Opened{}, err
 		}
 	}
-	var opened Opened
-	var refused bool
+	opened, refused := Opened{}, false
 	err = s.DB.Update(ctx, func(tx *db.Tx) error {
 		outcome, err := credential.Confirm(ctx, tx, verdict)
 		if err != nil {
@@ -300,7 +299,7 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 		if opened, err = s.raise(ctx, tx, now, p.Remembered, Attempt{Evidence: []Evidence{{Password, tx.Now()}}, deed: v.Session.ID}); err != nil {
 			return err
 		}
-		return s.release(ctx, tx, count)
+		return count.release(ctx, tx, s.Log)
 	})
 	if err != nil {
 		return Opened{}, err

@@ -102,7 +102,7 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 		if err != nil {
 			return err
 		}
-		return s.release(ctx, tx, count)
+		return count.release(ctx, tx, s.Log)
 	})
 	if err == nil {
 		err = refusal

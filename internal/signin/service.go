@@ -133,7 +133,7 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 		if opened, err = s.provedOnce(ctx, tx, p.Browser, p.Remembered, p.Attempt, who.Candidate, Password); err != nil {
 			return err
 		}
-		return s.release(ctx, tx, count)
+		return count.release(ctx, tx, s.Log)
 	})
 	if err != nil {
 		return Opened{}, err

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"parvis/internal/audit"
@@ -92,19 +93,19 @@ func (s *Service) askedTries(ctx context.Context, d RememberedBrowser, asked cre
 // release gives back tries that proved to be no guesses, with the transaction of the deed. An
 // error after its commit is only logged, because the deed is done whether or not a count stays
 // too high.
-func (s *Service) release(ctx context.Context, tx *db.Tx, t tries) error {
-	return limit.Release(ctx, tx, func(err error) { s.notGivenBack(ctx, err) }, t.shared, t.own...)
+func (t tries) release(ctx context.Context, tx *db.Tx, log *slog.Logger) error {
+	return limit.Release(ctx, tx, func(err error) { notGivenBack(ctx, log, err) }, t.shared, t.own...)
 }
 
 // giveBack is release where there is no deed to go with.
-func (s *Service) giveBack(ctx context.Context, t tries) {
-	if err := s.DB.UpdateLax(ctx, func(tx *db.Tx) error { return s.release(ctx, tx, t) }); err != nil {
-		s.notGivenBack(ctx, err)
+func (t tries) giveBack(ctx context.Context, d *db.DB, log *slog.Logger) {
+	if err := d.UpdateLax(ctx, func(tx *db.Tx) error { return t.release(ctx, tx, log) }); err != nil {
+		notGivenBack(ctx, log, err)
 	}
 }
 
-func (s *Service) notGivenBack(ctx context.Context, err error) {
-	s.Log.WarnContext(ctx, "tries not given back", "error", err.Error())
+func notGivenBack(ctx context.Context, log *slog.Logger, err error) {
+	log.WarnContext(ctx, "tries not given back", "error", err.Error())
 }
 
 // network returns the network that a request came from, as limits count it.
