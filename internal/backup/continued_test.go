@@ -286,6 +286,24 @@ func TestAnOwnerReadsWhatWasDoneAgain(t *testing.T) {
 	}
 }
 
+// Where single sign-on was the only way in already, the owners who come in otherwise are those whom the log
+// named last.
+func TestAnOwnerWhoBreaksGlassNoMoreDoesNotAfterARestore(t *testing.T) {
+	k := keep(t, "ana", "bo", "cyd", "eli", "gus")
+	k.credentials(t)
+	dbtest.Do(t, k.DB, `update users set role = 'owner' where email in ('bo@meridian.example', 'cyd@meridian.example')`)
+	dbtest.Do(t, k.DB, `update users set break_glass_since = 1 where email in ('ana@meridian.example', 'bo@meridian.example')`)
+	dbtest.Do(t, k.DB, `update organizations set federated_since = 1 where short_name = 'meridian'`)
+	k.file = k.backup(t)
+	k.since(t, audit.Event{Action: "single_sign_on.only", Target: string(k.org.ID), After: audit.Fields{"break_glass": []directory.UserID{k.people["ana"].ID, k.people["cyd"].ID}}})
+	d, continued := k.restored(t, k.whole(t))
+	for name, want := range map[string]string{"ana": "breaks", "bo": "", "cyd": "breaks", "eli": ""} {
+		expect.Equal(t, name, value(t, d, `select 'breaks' from users where id = $1 and break_glass_since is not null`, string(k.people[name].ID)), want)
+	}
+	expect.Equal(t, "that it is listed", continued[0].Done[0].Action, audit.Action("single_sign_on.only"))
+	expect.Equal(t, "since when", value(t, d, `select cast(federated_since as text) from organizations where id = $1`, string(k.org.ID)), "1")
+}
+
 // Without the installation's log nobody knows what applications of all organizations trust.
 func TestApplicationsOfAllAreShutWithoutTheInstallationsLog(t *testing.T) {
 	k := keep(t, "ana")
