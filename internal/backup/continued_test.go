@@ -284,6 +284,16 @@ func TestAnOwnerReadsWhatWasDoneAgain(t *testing.T) {
 		}
 		entry.Keep(t, "restored-entry")
 	}
+	// Nobody else reads it, and nobody of an organization whose log does not say what was done.
+	young := s.Organization(t, "Northwind", "northwind")
+	for path, b := range map[string]*idptest.Browser{
+		"/o/northwind/home":  s.Join(t, young, "nora@northwind.example", "Nora", directory.Owner),
+		"/o/northwind/admin": s.Join(t, young, "nils@northwind.example", "Nils", directory.Owner),
+		"/o/meridian/home":   s.Join(t, k.org, "adam@meridian.example", "Adam", directory.Administrator),
+		"/o/meridian/admin":  s.Join(t, k.org, "abe@meridian.example", "Abe", directory.Administrator),
+	} {
+		idptest.Want(t, b.Get(path), idptest.Status(200), idptest.ShowsNot("root@test"))
+	}
 }
 
 // Where single sign-on was the only way in already, the owners who come in otherwise are those whom the log
