@@ -25,7 +25,7 @@ type Event struct {
 	Action                       audit.Action
 	At                           time.Time
 
-	// fields are those before, and over them those after; before has the former alone. They are missing where they were erased, or
+	// fields are those after, and those before where there are none after. They are missing where they were erased, or
 	// where somebody left them out of the file, which no hash shows: then the strictest is done.
 	fields, before map[string]any
 }

@@ -330,6 +330,25 @@ func TestApplicationsOfAllAreShutWithoutTheInstallationsLog(t *testing.T) {
 	expect.Equal(t, "with it", value(t, d, forbidden, string(k.org.ID)), "0")
 }
 
+// A second step that was demanded since, and then no more, is not demanded: the last entry counts.
+func TestWhatWasDemandedForAWhileIsNotDemandedAgain(t *testing.T) {
+	k := keep(t, "ana")
+	k.file = k.backup(t)
+	at := k.Clock.Now()
+	off := audit.Fields{"privileged": true, "tolerance": 1, "passwordless": false}
+	on := audit.Fields{"privileged": true, "tolerance": 1, "passwordless": false, "required_from": at}
+	changed := audit.Event{Action: "second_step_rules.changed", Target: string(k.org.ID), Before: off, After: on}
+	again := changed
+	again.Before, again.After = on, off
+	k.since(t, changed, again)
+	d, _ := k.restored(t, k.whole(t))
+	const demanded = `select 'demanded' from second_step_rules where org_id = $1 and required_from is not null`
+	expect.Equal(t, "in the end", value(t, d, demanded, string(k.org.ID)), "")
+	k.since(t, changed)
+	d, _ = k.restored(t, k.whole(t))
+	expect.Equal(t, "in the end, again", value(t, d, demanded, string(k.org.ID)), "demanded")
+}
+
 // Nobody gains by leaving out of a file what an entry changed, as if it had been erased.
 func TestWhatWasLeftOutOfAnExportCountsAsTheStrictest(t *testing.T) {
 	k := keep(t, "ana", "bo", "fay")
