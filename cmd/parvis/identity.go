@@ -65,13 +65,17 @@ func sameProofs(k secret.Key, nonce string, shared map[string]string) map[string
 	return all
 }
 
-// differs names the settings that an installation with these keys has otherwise.
+// differs names the settings that an installation with these keys has otherwise. Of another version it
+// names that alone: what that one has where nothing is set may be another thing.
 func (i identity) differs(keys secret.Keys, nonce string, shared map[string]string) (names []string) {
 	for _, k := range keys.Lookup {
 		if !hmac.Equal([]byte(i.Proof), []byte(identityProof(k, nonce))) {
 			continue
 		}
 		ours := sameProofs(k, nonce, shared)
+		if i.Same[versionName] != ours[versionName] {
+			return []string{versionName}
+		}
 		for name, proof := range ours {
 			if i.Same[name] != proof {
 				names = append(names, name)
@@ -90,12 +94,12 @@ func (i identity) differs(keys secret.Keys, nonce string, shared map[string]stri
 // versionName stands for the version of the program among the settings that nodes have alike.
 const versionName = "version"
 
-// shared lists those settings, as they are in force, by their names. Secrets are left out, and what is not
-// set.
+// shared lists those settings, as they are in force, by their names. Secrets are left out. What is not set
+// is listed too: which names there are would tell strangers what is.
 func (c *configuration) shared() map[string]string {
 	all := map[string]string{versionName: versionText()}
 	for _, s := range c.settings {
-		if !s.own && s.secret == "" && !s.empty() {
+		if !s.own && s.secret == "" {
 			all[s.title()] = s.shown()
 		}
 	}

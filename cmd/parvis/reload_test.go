@@ -25,9 +25,9 @@ import (
 func TestAHangUpHasTheConfigurationReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	base := "https://localhost:" + freePort(t)
-	env := environment()
+	env, memory := environment(), "off" // unlike what is in force unless set
 	if onPostgres() {
-		env = environment("PARVIS_DATABASE=" + dbtest.Address(t))
+		env, memory = environment("PARVIS_DATABASE="+dbtest.Address(t)), "on"
 	}
 	config := filepath.Join(dir, "parvis.toml")
 	write := func(name, text string) {
@@ -70,7 +70,7 @@ func TestAHangUpHasTheConfigurationReadAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	write("leaked", testPassword+"\n")
-	write("parvis.toml", "breached_passwords = \"leaked\"\ndatabase_memory = \"off\"\n"+tlsPart)
+	write("parvis.toml", "breached_passwords = \"leaked\"\ndatabase_memory = \""+memory+"\"\n"+tlsPart)
 	hangUp("configuration read again")
 	second := serial()
 	if second == first {

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -42,10 +43,9 @@ func (l *Logs) Knows(ctx context.Context, r db.Reader) (bool, error) {
 // before ctx ended. It does not say whether the database fits them: Watch does.
 func (l *Logs) Ask(ctx context.Context, d *db.DB) (answered bool, err error) {
 	nonce := base64.RawURLEncoding.EncodeToString(secret.Bytes(16))
-	note := func(name, value string) error {
-		return d.Update(context.WithoutCancel(ctx), func(tx *db.Tx) error { return tx.SetNote(ctx, name, value) })
-	}
-	if err := note(rootsAsked+nonce, strconv.FormatInt(d.Now().UnixMicro(), 10)); err != nil {
+	if err := d.Update(ctx, func(tx *db.Tx) error {
+		return tx.SetNote(ctx, rootsAsked+nonce, strconv.FormatInt(d.Now().UnixMicro(), 10))
+	}); err != nil {
 		return false, err
 	}
 	for !answered && err == nil && ctx.Err() == nil {
@@ -63,12 +63,16 @@ func (l *Logs) Ask(ctx context.Context, d *db.DB) (answered bool, err error) {
 		err = nil // nobody answered in time
 	}
 	ctx = context.WithoutCancel(ctx)
-	for _, name := range []string{rootsAsked + nonce, rootsTold + nonce} {
-		if gone := note(name, ""); err == nil {
-			err = gone
-		}
+	if gone := d.Update(ctx, func(tx *db.Tx) error { return takeBack(ctx, tx, nonce) }); err == nil {
+		err = gone
 	}
 	return answered, err
+}
+
+// takeBack removes a question with its answer, both in one transaction: Tell answers no question that is
+// gone, and so no answer stays.
+func takeBack(ctx context.Context, tx *db.Tx, nonce string) error {
+	return errors.Join(tx.SetNote(ctx, rootsAsked+nonce, ""), tx.SetNote(ctx, rootsTold+nonce, ""))
 }
 
 // believe keeps roots that another node told, unless somebody without the keys wrote them.
@@ -109,23 +113,20 @@ func (l *Logs) Tell(ctx context.Context, d *db.DB) error {
 		text.WriteString(p.line(org))
 	}
 	return d.Update(ctx, func(tx *db.Tx) error {
+		asked, err := db.Notes(ctx, tx, rootsAsked) // the one who asked may have gone since
 		for name, value := range asked {
+			if err != nil {
+				break
+			}
 			nonce := strings.TrimPrefix(name, rootsAsked)
-			at, err := strconv.ParseInt(value, 10, 64)
-			if err != nil || tx.Now().Sub(time.UnixMicro(at)) > asksFor { // its node died
-				if err := tx.SetNote(ctx, name, ""); err != nil {
-					return err
-				}
-				if err := tx.SetNote(ctx, rootsTold+nonce, ""); err != nil {
-					return err
-				}
+			at, wrong := strconv.ParseInt(value, 10, 64)
+			if wrong != nil || tx.Now().Sub(time.UnixMicro(at)).Abs() > asksFor { // its node died
+				err = takeBack(ctx, tx, nonce)
 				continue
 			}
 			proof, _ := l.proveRoots(l.telling.Current().ID, nonce, text.String())
-			if err := tx.SetNote(ctx, rootsTold+nonce, proof+"\n"+text.String()); err != nil {
-				return err
-			}
+			err = tx.SetNote(ctx, rootsTold+nonce, proof+"\n"+text.String())
 		}
-		return nil
+		return err
 	})
 }

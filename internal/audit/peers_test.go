@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -56,13 +58,13 @@ func TestANodeAsksTheOthersWhatTheyKnow(t *testing.T) {
 		return answered, err
 	}
 	forge := func(ctx context.Context) error {
-		asked, err := db.Notes(ctx, d, "roots asked ")
-		for name := range asked {
-			err = d.Update(ctx, func(tx *db.Tx) error {
-				return tx.SetNote(ctx, "roots told "+name[len("roots asked "):], "k_x.AAAA\n\"org_a\" 1 AAAA=\n")
-			})
-		}
-		return err
+		return d.Update(ctx, func(tx *db.Tx) error {
+			asked, err := db.Notes(ctx, tx, "roots asked ")
+			for name := range asked {
+				err = errors.Join(err, tx.SetNote(ctx, "roots told "+name[len("roots asked "):], "k_x.AAAA\n\"org_a\" 1 AAAA=\n"))
+			}
+			return err
+		})
 	}
 	if answered, err := ask(fresh, forge); answered || !errors.Is(err, audit.ErrAltered) {
 		t.Errorf("an answer without a key is taken: %v, %v", answered, err)
@@ -98,11 +100,16 @@ func TestANodeAsksTheOthersWhatTheyKnow(t *testing.T) {
 		t.Errorf("an older database is answered by %v", err)
 	}
 
-	// A question whose node died is removed, and answered by nobody.
-	if err := d.Update(t.Context(), func(tx *db.Tx) error { return tx.SetNote(t.Context(), "roots asked x", "1") }); err != nil {
-		t.Fatal(err)
+	// A question whose node died is removed, and answered by nobody; so is one of a time to come, which would
+	// never end.
+	for name, at := range map[string]time.Time{"x": clock.Now(), "y": clock.Now().Add(2 * time.Hour)} {
+		if err := d.Update(t.Context(), func(tx *db.Tx) error {
+			return tx.SetNote(t.Context(), "roots asked "+name, strconv.FormatInt(at.UnixMicro(), 10))
+		}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	clock.Advance(time.Hour)
+	clock.Advance(time.Hour - time.Second)
 	if err := serving.Tell(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
@@ -125,5 +132,43 @@ func TestANodeThatNobodyAnswersSaysThatItCannotTell(t *testing.T) {
 	}
 	if blind, err := l.Watch(t.Context(), d); err != nil || !blind {
 		t.Errorf("it is blind: %v, %v", blind, err)
+	}
+}
+
+// Nodes that answer at once leave no answer behind that nobody waits for any more.
+func TestNoAnswerOutlivesItsQuestion(t *testing.T) {
+	t.Parallel()
+	d, _ := dbtest.Open(t)
+	s := audit.Settings{Sealing: secret.NewKeys().Sealing, Host: "id.example", File: filepath.Join(t.TempDir(), "serving")}
+	many(t, d, "org_a", 3)
+	serving := []*audit.Logs{audit.NewLogs(s), audit.NewLogs(s)}
+	sweep(t, d, serving[0])
+	until, stop := context.WithCancel(t.Context())
+	var tell, ask sync.WaitGroup
+	for _, l := range serving {
+		tell.Go(func() {
+			for until.Err() == nil {
+				if err := l.Tell(until, d); err != nil && until.Err() == nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 8 {
+		ask.Go(func() {
+			s := s
+			s.File = ""
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			if answered, err := audit.NewLogs(s).Ask(ctx, d); err != nil || !answered {
+				t.Errorf("it was answered: %v, %v", answered, err)
+			}
+		})
+	}
+	ask.Wait()
+	stop()
+	tell.Wait()
+	if left, err := db.Notes(t.Context(), d, "roots"); err != nil || len(left) > 0 {
+		t.Errorf("%d are left, %v", len(left), err)
 	}
 }

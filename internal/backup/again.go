@@ -25,7 +25,7 @@ type Event struct {
 	Action                       audit.Action
 	At                           time.Time
 
-	// fields are those before, and over them those after; before has the former alone. They are missing where they were erased, or
+	// fields are those after, and those before where there are none after. They are missing where they were erased, or
 	// where somebody left them out of the file, which no hash shows: then the strictest is done.
 	fields, before map[string]any
 }
@@ -231,25 +231,6 @@ func stricterSecondStep(ctx context.Context, tx *db.Tx, e Event) (int64, error) 
 		all["required_from"] = r.RequiredFrom.UnixMicro()
 	}
 	return replace(ctx, tx, "second_step_rules", all)
-}
-
-// federate makes single sign-on the only way in, except for the owners that the event names.
-func federate(ctx context.Context, tx *db.Tx, e Event) (int64, error) {
-	n, err := step{"organizations", "federated_since = {at}", "id = {org} and federated_since is null"}.take(ctx, tx, e)
-	if err != nil || n == 0 {
-		return 0, err
-	}
-	if _, err := (step{"users", "break_glass_since = null", "org_id = {org}"}).take(ctx, tx, e); err != nil {
-		return 0, err
-	}
-	for _, id := range e.texts("break_glass") {
-		owner := e
-		owner.Target = id
-		if _, err := (step{"users", "break_glass_since = {at}", thisUser + " and role = 'owner' and deactivated_at is null"}).take(ctx, tx, owner); err != nil {
-			return 0, err
-		}
-	}
-	return n, nil
 }
 
 // keep holds the log where it was held, or where nobody knows, and keeps it for the shorter time.

@@ -288,10 +288,8 @@ func (c *Continued) take(v *verify.Event, latest map[string]int, waited map[stri
 				return ErrExportAltered
 			}
 		}
-		for name, value := range e.before {
-			if _, after := e.fields[name]; !after {
-				e.fields[name] = value
-			}
+		if len(e.fields) == 0 {
+			e.fields = e.before
 		}
 	}
 	if e.Action == roleChanged {

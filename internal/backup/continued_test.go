@@ -284,6 +284,34 @@ func TestAnOwnerReadsWhatWasDoneAgain(t *testing.T) {
 		}
 		entry.Keep(t, "restored-entry")
 	}
+	// Nobody else reads it, and nobody of an organization whose log does not say what was done.
+	young := s.Organization(t, "Northwind", "northwind")
+	for path, b := range map[string]*idptest.Browser{
+		"/o/northwind/home":  s.Join(t, young, "nora@northwind.example", "Nora", directory.Owner),
+		"/o/northwind/admin": s.Join(t, young, "nils@northwind.example", "Nils", directory.Owner),
+		"/o/meridian/home":   s.Join(t, k.org, "adam@meridian.example", "Adam", directory.Administrator),
+		"/o/meridian/admin":  s.Join(t, k.org, "abe@meridian.example", "Abe", directory.Administrator),
+	} {
+		idptest.Want(t, b.Get(path), idptest.Status(200), idptest.ShowsNot("root@test"))
+	}
+}
+
+// Where single sign-on was the only way in already, the owners who come in otherwise are those whom the log
+// named last.
+func TestAnOwnerWhoBreaksGlassNoMoreDoesNotAfterARestore(t *testing.T) {
+	k := keep(t, "ana", "bo", "cyd", "eli", "gus")
+	k.credentials(t)
+	dbtest.Do(t, k.DB, `update users set role = 'owner' where email in ('bo@meridian.example', 'cyd@meridian.example')`)
+	dbtest.Do(t, k.DB, `update users set break_glass_since = 1 where email in ('ana@meridian.example', 'bo@meridian.example')`)
+	dbtest.Do(t, k.DB, `update organizations set federated_since = 1 where short_name = 'meridian'`)
+	k.file = k.backup(t)
+	k.since(t, audit.Event{Action: "single_sign_on.only", Target: string(k.org.ID), After: audit.Fields{"break_glass": []directory.UserID{k.people["ana"].ID, k.people["cyd"].ID}}})
+	d, continued := k.restored(t, k.whole(t))
+	for name, want := range map[string]string{"ana": "breaks", "bo": "", "cyd": "breaks", "eli": ""} {
+		expect.Equal(t, name, value(t, d, `select 'breaks' from users where id = $1 and break_glass_since is not null`, string(k.people[name].ID)), want)
+	}
+	expect.Equal(t, "that it is listed", continued[0].Done[0].Action, audit.Action("single_sign_on.only"))
+	expect.Equal(t, "since when", value(t, d, `select cast(federated_since as text) from organizations where id = $1`, string(k.org.ID)), "1")
 }
 
 // Without the installation's log nobody knows what applications of all organizations trust.
@@ -300,6 +328,25 @@ func TestApplicationsOfAllAreShutWithoutTheInstallationsLog(t *testing.T) {
 	expect.Equal(t, "without it", value(t, d, forbidden, string(k.org.ID)), shared)
 	d, _ = k.restored(t, k.whole(t), k.export(t, audit.Query{}))
 	expect.Equal(t, "with it", value(t, d, forbidden, string(k.org.ID)), "0")
+}
+
+// A second step that was demanded since, and then no more, is not demanded: the last entry counts.
+func TestWhatWasDemandedForAWhileIsNotDemandedAgain(t *testing.T) {
+	k := keep(t, "ana")
+	k.file = k.backup(t)
+	at := k.Clock.Now()
+	off := audit.Fields{"privileged": true, "tolerance": 1, "passwordless": false}
+	on := audit.Fields{"privileged": true, "tolerance": 1, "passwordless": false, "required_from": at}
+	changed := audit.Event{Action: "second_step_rules.changed", Target: string(k.org.ID), Before: off, After: on}
+	again := changed
+	again.Before, again.After = on, off
+	k.since(t, changed, again)
+	d, _ := k.restored(t, k.whole(t))
+	const demanded = `select 'demanded' from second_step_rules where org_id = $1 and required_from is not null`
+	expect.Equal(t, "in the end", value(t, d, demanded, string(k.org.ID)), "")
+	k.since(t, changed)
+	d, _ = k.restored(t, k.whole(t))
+	expect.Equal(t, "in the end, again", value(t, d, demanded, string(k.org.ID)), "demanded")
 }
 
 // Nobody gains by leaving out of a file what an entry changed, as if it had been erased.

@@ -147,7 +147,7 @@ var deeds = []deed{
 	{"session_rules.changed", again, "session rules", shorterSessions, "the stricter of the two"},
 	{"password_rules.changed", again, "password rules", stricterPasswords, "the stricter of the two"},
 	{"second_step_rules.changed", again, "second step rules", stricterSecondStep, "the stricter of the two"},
-	{"single_sign_on.only", again, "only", federate, "passwords did not open it any more"},
+	{"single_sign_on.only", again, "only", federate, "passwords did not open it any more, nor passkeys but of the owners that it names"},
 	{"single_sign_on.not_only", passes, "only", nil, "as in the backup"},
 	{"audit.keeping_changed", again, "keeping", keep, "what was held is held"},
 

@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
@@ -89,6 +90,40 @@ func (c *Continued) keepAnOwner(ctx context.Context, tx *db.Tx) error {
 		err = fmt.Errorf("%s: %w", c.Name, ErrOwnerless)
 	}
 	return err
+}
+
+// federate makes single sign-on the only way in, except for the owners that the event names. Whom the
+// backup names besides was taken off since.
+func federate(ctx context.Context, tx *db.Tx, e Event) (int64, error) {
+	n, err := step{"organizations", "federated_since = {at}", "id = {org} and federated_since is null"}.take(ctx, tx, e)
+	if err != nil {
+		return 0, err
+	}
+	has, err := db.List(ctx, tx, db.Value[string], `select id from users where org_id = $1 and break_glass_since is not null order by id`, e.Org)
+	if err != nil {
+		return 0, err
+	}
+	named := e.texts("break_glass")
+	change := func(id, set, where string) error {
+		owner := e
+		owner.Target = id
+		changed, err := step{"users", set, thisUser + where}.take(ctx, tx, owner)
+		n += changed
+		return err
+	}
+	for _, id := range has {
+		if !slices.Contains(named, id) {
+			if err := change(id, "break_glass_since = null", ""); err != nil {
+				return 0, err
+			}
+		}
+	}
+	for _, id := range named {
+		if err := change(id, "break_glass_since = {at}", " and role = 'owner' and deactivated_at is null and break_glass_since is null"); err != nil {
+			return 0, err
+		}
+	}
+	return n, nil
 }
 
 // settle brings up to date what rows of users say of other tables. Where single sign-on is the only way

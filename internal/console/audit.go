@@ -3,7 +3,6 @@ package console
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"maps"
 	"net/url"
 	"slices"
@@ -269,6 +268,7 @@ func (s *Server) auditEntry(v *page.Viewer) error {
 func redoneOf(v *page.Viewer, r db.Reader, list any) ([]redone, error) {
 	texts, _ := list.([]any)
 	var all []redone
+	var people []directory.UserID
 	for _, t := range texts {
 		text, _ := t.(string)
 		action, id, found := strings.Cut(text, " ")
@@ -276,20 +276,20 @@ func redoneOf(v *page.Viewer, r db.Reader, list any) ([]redone, error) {
 			all = append(all, redone{Name: text})
 			continue
 		}
-		one := redone{Key: "audit.action." + action, Name: id, Path: pathOf(v, id)}
 		if strings.HasPrefix(id, "usr_") {
-			u, err := directory.UserByID(v.R.Context(), r, v.User.OrgID, directory.UserID(id))
-			if errors.Is(err, directory.ErrNotFound) {
-				one.Path = ""
-			} else if err != nil {
-				return nil, err
-			} else {
-				one.Name = u.Name
-			}
+			people = append(people, directory.UserID(id))
 		}
-		all = append(all, one)
+		all = append(all, redone{Key: "audit.action." + action, Name: id, Path: pathOf(v, id)})
 	}
-	return all, nil
+	users, err := directory.UsersByID(v.R.Context(), r, v.User.OrgID, people)
+	for i, one := range all {
+		if u, found := users[directory.UserID(one.Name)]; found {
+			all[i].Name = u.Name
+		} else if strings.HasPrefix(one.Name, "usr_") {
+			all[i].Path = ""
+		}
+	}
+	return all, err
 }
 
 // pathOf returns the page of what an id names, if it has one.

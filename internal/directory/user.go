@@ -45,6 +45,26 @@ func UserByID(ctx context.Context, r db.Reader, org OrgID, id UserID) (User, err
 	return u, err
 }
 
+// UsersByID returns those users of an organization who have one of some ids.
+func UsersByID(ctx context.Context, r db.Reader, org OrgID, ids []UserID) (map[UserID]User, error) {
+	found := map[UserID]User{}
+	if len(ids) == 0 {
+		return found, nil
+	}
+	args := []any{string(org)}
+	for _, id := range ids {
+		args = append(args, string(id))
+	}
+	all, err := db.List(ctx, r, func(u *User) []any { return u.Targets() }, `
+		select `+UserColumns+`
+		from users u
+		where u.org_id = $1 and u.id in (`+db.Places(2, len(ids))+`)`, args...)
+	for _, u := range all {
+		found[u.ID] = u
+	}
+	return found, err
+}
+
 // NewUserID makes the id of a new user.
 func NewUserID() UserID { return UserID(secret.NewID("usr")) }
 

@@ -1,12 +1,22 @@
 package page
 
-import "time"
+import (
+	"time"
+
+	"parvis/internal/directory"
+)
 
 // Restored is when and by whom the database was last restored, as owners read it.
 type Restored struct {
 	At     time.Time
 	MadeAt time.Time // of the backup; zero for a database that was put back by hand
 	By     string
+}
+
+// ToldOfRestore reports whether a viewer is to read that the database was restored at a time: an owner of
+// an organization that was there then, whose log says what was done.
+func (v *Viewer) ToldOfRestore(at time.Time) bool {
+	return v.User.Role == directory.Owner && v.Organization.CreatedAt.Before(at)
 }
 
 // Text returns the sentence that says so.
