@@ -26,6 +26,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -587,6 +588,7 @@ func behind(t *testing.T, front func(back string) (base string), settings ...str
 
 // A door is a proxy that can be told to do things wrong.
 type door struct {
+	mu      sync.Mutex // of what it is told
 	rewrite func(*httputil.ProxyRequest)
 	answer  func(*http.Response)
 	most    int64
@@ -595,7 +597,10 @@ type door struct {
 }
 
 func (o *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if o.most > 0 && r.ContentLength > o.most {
+	o.mu.Lock()
+	rewrite, answer, most := o.rewrite, o.answer, o.most
+	o.mu.Unlock()
+	if most > 0 && r.ContentLength > most {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		return
 	}
@@ -603,14 +608,20 @@ func (o *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.SetURL(&url.URL{Scheme: "http", Host: o.backs[int(o.asked.Add(1))%len(o.backs)]})
 		p.Out.Host = p.In.Host
 		p.SetXForwarded()
-		if o.rewrite != nil {
-			o.rewrite(p)
+		if rewrite != nil {
+			rewrite(p)
 		}
 	}}
-	if o.answer != nil {
-		proxy.ModifyResponse = func(w *http.Response) error { o.answer(w); return nil }
+	if answer != nil {
+		proxy.ModifyResponse = func(w *http.Response) error { answer(w); return nil }
 	}
 	proxy.ServeHTTP(w, r)
+}
+
+func (o *door) tell(what func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	what()
 }
 
 // open has it listen on 127.0.0.2, which is this machine, but none of the addresses that it knows as its
@@ -635,8 +646,8 @@ func TestDoctorFindsWhatAProxyDoesWrong(t *testing.T) {
 	}
 	wrong := func(by func()) func(*testing.T, *exam) {
 		return func(t *testing.T, _ *exam) {
-			by()
-			t.Cleanup(func() { o.rewrite, o.answer, o.most = nil, nil, 0 })
+			o.tell(by)
+			t.Cleanup(func() { o.tell(func() { o.rewrite, o.answer, o.most = nil, nil, 0 }) })
 		}
 	}
 	for _, r := range []row{
