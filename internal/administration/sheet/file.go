@@ -7,6 +7,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -132,8 +133,11 @@ func readable(content []byte) (string, error) {
 	if !strings.Contains(text, "\n") {
 		text = strings.ReplaceAll(text, "\r", "\n") // as spreadsheets on a Macintosh may end lines
 	}
-	return text, nil
+	return ends.ReplaceAllString(text, "\n"), nil
 }
+
+// ends of lines, of which the CSV reader would take one \r off at each reading.
+var ends = regexp.MustCompile(`\r+\n`)
 
 // separatorOf returns what separates the cells of the first line: a tab, which pasting from a
 // spreadsheet brings, else a semicolon, which spreadsheets write where a comma is a decimal sign.

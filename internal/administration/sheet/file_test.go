@@ -124,7 +124,7 @@ func TestColumnsThatAreNotReadAreNamed(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		"email,name\nlin@alpha.example,Lin", "\uFEFFemail;name;role\r\n\"a@b.example\";\"x\"\"y\";member", "a@b.example\tA\tmember\tfr", "\xFF\xFEe\x00", "PK\x03\x04",
-		"email\n\"a\n@b\"", ";;;\n", "email,email", "'=a@b.example", "a@b.example\r\rb@b.example",
+		"email\n\"a\n@b\"", ";;;\n", "email,email", "'=a@b.example", "a@b.example\r\rb@b.example", "email\n\"a\r\r\n@b\"",
 	} {
 		f.Add([]byte(seed))
 	}
