@@ -13,8 +13,12 @@ import (
 
 // backups measures sign-ins beside a backup of 100,000 people, in alternation with sign-ins alone, and
 // what a backup takes; on PostgreSQL too where PARVIS_TEST_POSTGRES names a server.
-func (b *bench) backups() error {
-	if err := b.backupOf("SQLite", b.work+"/backups"); err != nil {
+func (b *bench) backups() error { return b.onBoth("backups", b.backupOf) }
+
+// onBoth measures on SQLite, and on PostgreSQL where PARVIS_TEST_POSTGRES names a server: each time with
+// a folder of data, and flags that name the database.
+func (b *bench) onBoth(part string, measure func(name, data string, more ...string) error) error {
+	if err := measure("SQLite", b.work+"/"+part); err != nil {
 		return err
 	}
 	address := os.Getenv("PARVIS_TEST_POSTGRES")
@@ -26,7 +30,7 @@ func (b *bench) backups() error {
 		return err
 	}
 	defer drop()
-	return b.backupOf("PostgreSQL", b.work+"/backups-postgres", "--database", own)
+	return measure("PostgreSQL", b.work+"/"+part+"-postgres", "--database", own)
 }
 
 func (b *bench) backupOf(name, data string, more ...string) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -21,19 +20,7 @@ func (b *bench) imports() error {
 	if err := writePeople(file, b.many()); err != nil {
 		return err
 	}
-	if err := b.importOn("SQLite", b.work+"/imports", file); err != nil {
-		return err
-	}
-	address := os.Getenv("PARVIS_TEST_POSTGRES")
-	if address == "" {
-		return nil
-	}
-	own, drop, err := database(context.Background(), address, "parvis_bench")
-	if err != nil {
-		return err
-	}
-	defer drop()
-	return b.importOn("PostgreSQL", b.work+"/imports-postgres", file, "--database", own)
+	return b.onBoth("imports", func(name, data string, more ...string) error { return b.importOn(name, data, file, more...) })
 }
 
 // many is 100,000 people, or a tenth of them in a quick run.

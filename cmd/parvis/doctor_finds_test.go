@@ -493,7 +493,7 @@ var rowsOfRows = []row{
 		x.run(t, "organization", "create", "Lumen", "--short-name", "lumen", "--owner", "lin@lumen.test")
 		execAll(t, x.database, `update organizations set created_at = 1700000000000000 where short_name_key = 'lumen'`)
 		t.Cleanup(func() { x.run(t, "organization", "suspend", "lumen") })
-	}, "owner", "note", []string{"lumen has none who can sign in", "parvis import FILE --from csv --organization lumen --owner ADDRESS"}},
+	}, "owner", "note", []string{"lumen has no owner who can sign in", "parvis import FILE --from csv --organization lumen --owner ADDRESS"}},
 	{"a webhook that nobody takes", func(t *testing.T, x *exam) {
 		x.run(t, "webhook", "add", "Alarm", "http://127.0.0.1:1/hook")
 		execAll(t, x.database, `update webhooks set parked_at = 1700000000000000`)

@@ -44,8 +44,8 @@ func (d *doctor) ownerless(open *db.DB) {
 		return
 	}
 	for _, o := range all {
-		d.note(check, "%s has none who can sign in. Whoever was invited gets a fresh letter by opening the old one's link; "+
-			"for somebody else: parvis import FILE --from csv --organization %s --owner ADDRESS", o.ShortName, o.ShortName)
+		d.note(check, "%s has no owner who can sign in. The owner who was invited opens the link of the old letter and gets a new one; "+
+			"to make somebody else the owner: parvis import FILE --from csv --organization %s --owner ADDRESS", o.ShortName, o.ShortName)
 	}
 }
 

@@ -30,12 +30,6 @@ type Epoch struct {
 	Logs map[string]Fields `json:"-"`
 }
 
-// saysRestored is for how long owners read that the database was restored.
-const saysRestored = 30 * 24 * time.Hour
-
-// Recent reports whether owners still read that the database was restored.
-func (e Epoch) Recent(now time.Time) bool { return !e.At.IsZero() && now.Sub(e.At) < saysRestored }
-
 // EpochNote is the row of installation with the newest epoch, as JSON.
 const EpochNote = "epoch"
 

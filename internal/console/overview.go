@@ -91,7 +91,7 @@ func (s *Server) overview(v *page.Viewer) error {
 func concernsOf(v *page.Viewer, k known) []concern {
 	var all []concern
 	add := func(text, path, button string) { all = append(all, concern{text, path, v.Text(button)}) }
-	if e := k.Restored; v.ToldOfRestore(e.At) && e.Recent(k.Now) {
+	if e := k.Restored; v.ToldOfRestore(e.At, k.Now) {
 		r := page.Restored{At: e.At, MadeAt: e.MadeAt, By: e.By}
 		add(r.Text(v), r.Path(v), "page.restored_log")
 	}

@@ -4,9 +4,9 @@ import "context"
 
 // bulk are settings of SQLite's writer for very many inserts: how many pages of 4 kB it keeps in memory,
 // that what a statement of several rows would take back stays there too, and after how many pages of
-// the log these are brought into the file. So a page of an index that is needed again is not read again,
-// and one that changed several times is written there once. SQLite forgets
-// these pages when another process wrote, so they mostly serve one transaction.
+// the log these are brought into the file. So a page of an index that is needed again is not read
+// again, and one that changed several times is written there once. SQLite forgets these pages when
+// another process wrote, so they mostly serve one transaction.
 var bulk = []string{"cache_size = 6000", "temp_store = memory", "wal_autocheckpoint = 4000"}
 
 // Bulk prepares a process for very many inserts. It takes about 24 MB; on PostgreSQL it does nothing.

@@ -204,9 +204,10 @@ const (
 )
 
 // Release is for a try that succeeded in tx and therefore was no guess. It resets the counts of
-// the keys in clear, and gives one take back to shared, which other people use too, with the wait that
-// it began: who is always right is never slowed, however often others were wrong. The zero Key means none. If tx is not committed, nothing is given back. A count that stays too high
-// after a commit is told to failed.
+// the keys in clear, and gives one take back to shared, which other people use too, with the wait
+// that it began: who is always right is never slowed, however often others were wrong. The zero Key
+// means none. If tx is not committed, nothing is given back. A count that stays too high after a
+// commit is told to failed.
 func Release(ctx context.Context, tx *db.Tx, failed func(error), shared Key, clear ...Key) error {
 	args := []any{shared.id}
 	var list strings.Builder

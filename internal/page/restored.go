@@ -13,10 +13,13 @@ type Restored struct {
 	By     string
 }
 
-// ToldOfRestore reports whether a viewer is to read that the database was restored at a time: an owner of
-// an organization that was there then, whose log says what was done.
-func (v *Viewer) ToldOfRestore(at time.Time) bool {
-	return v.User.Role == directory.Owner && v.Organization.CreatedAt.Before(at)
+// saysRestored is for how long owners read that the database was restored.
+const saysRestored = 30 * 24 * time.Hour
+
+// ToldOfRestore reports whether a viewer is now to read that the database was restored at a time: an owner
+// of an organization that was there then, whose log says what was done. It never was at the zero time.
+func (v *Viewer) ToldOfRestore(at, now time.Time) bool {
+	return v.User.Role == directory.Owner && v.Organization.CreatedAt.Before(at) && now.Sub(at) < saysRestored
 }
 
 // Text returns the sentence that says so.

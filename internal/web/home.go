@@ -77,7 +77,7 @@ func (s account) home(v *page.Viewer) error {
 // anybody else, nor later.
 func (s account) restored(v *page.Viewer) (r page.Restored, err error) {
 	d := s.site.DB
-	if !v.ToldOfRestore(d.Restored) || !(audit.Epoch{At: d.Restored}).Recent(d.Now()) {
+	if !v.ToldOfRestore(d.Restored, d.Now()) {
 		return r, nil
 	}
 	err = d.View(v.R.Context(), func(tx *db.Tx) error {
