@@ -65,9 +65,17 @@ type Token struct {
 func (r Rules) Read(text string) (Token, error) {
 	t := Token{text: text}
 	head, err := part(text, r.Longest, 0)
-	switch {
-	case err != nil || !utf8.Valid(head) || Unmarshal(head, &t) != nil:
+	if err != nil || !utf8.Valid(head) || Unmarshal(head, &t) != nil {
 		return t, Form
+	}
+	// The verifier encodes again what it decoded, so it would take parts whose last bits were changed:
+	// one signature for several texts.
+	for i := 1; i < 3; i++ {
+		if _, err := part(text, r.Longest, i); err != nil {
+			return t, Form
+		}
+	}
+	switch {
 	case !r.Type(t.Type):
 		return t, Type
 	case !slices.Contains(Known(r.Algorithms), t.Algorithm):
