@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
@@ -176,6 +177,7 @@ func FuzzNamesCannotBreakALetter(f *testing.F) {
 	f.Add("Acme")
 	f.Add("Acme\r\nBcc: evil@evil.example\r\n\r\n<b>")
 	f.Add("\u202e=?UTF-8?Q?=0D=0A?= {{.Link}}")
+	f.Add("A\x00 b\x0f <a\x01c@d.example>")
 	o := newOutbox(f, nil)
 	f.Fuzz(func(t *testing.T, name string) {
 		p := InvitationParameters{Organization: name, Name: name, Inviter: name, Link: link, SignInPage: page}
@@ -195,8 +197,12 @@ func FuzzNamesCannotBreakALetter(f *testing.F) {
 			t.Errorf("the head is %v", parsed.Header)
 		}
 		body, err := io.ReadAll(quotedprintable.NewReader(parsed.Body))
-		if err != nil || bytes.Count(body, []byte("<a ")) != 1 {
-			t.Errorf("the body is %s, %v", body, err)
+		if err != nil || bytes.ContainsFunc(body, func(r rune) bool { return unicode.IsControl(r) && r != '\r' && r != '\n' }) {
+			t.Errorf("the body is %q, %v", body, err)
+		}
+		_, html, found := bytes.Cut(body, []byte("<!doctype html>")) // before it a tag is only text
+		if !found || bytes.Count(html, []byte("<a ")) != 1 {
+			t.Errorf("the page is %q", html)
 		}
 	})
 }

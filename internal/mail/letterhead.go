@@ -65,7 +65,7 @@ func (h head) ask(w writer, c content) []naming.Part {
 		return []naming.Part{{Text: w.say("mail.ask.administrator", "Organization", h.Organization)}}
 	}
 	parts := []naming.Part{{Text: w.say("mail.ask.contact", "Organization", h.Organization) + " "}}
-	for _, p := range naming.ContactParts(h.Contact) {
+	for _, p := range naming.ContactParts(clean(h.Contact, naming.MaxContact)) {
 		if p.Link == "" || c.ToStranger {
 			p = naming.Part{Text: unlinked(p.Text)}
 		}

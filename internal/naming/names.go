@@ -36,7 +36,7 @@ const (
 	maxShortName = 40
 	maxKey       = 1000 // bytes of a folded name, enough for maxName characters of any script in use
 	maxName      = 100
-	maxContact   = 300
+	MaxContact   = 300
 	maxReason    = 300
 	maxNameTyped = 4000 // bytes of a name, before it is looked at
 	maxMarks     = 4    // above and below one letter; no script needs more, only pranks do
@@ -242,7 +242,7 @@ func CleanGroupName(s string) (string, error) {
 // CleanContact cleans what an organization says about where to ask for help: a line like a name, but
 // longer, or nothing.
 func CleanContact(s string) (string, error) {
-	contact, wrong := cleanLine(s, maxContact)
+	contact, wrong := cleanLine(s, MaxContact)
 	switch wrong {
 	case nil, ErrNameMissing:
 		return contact, nil
