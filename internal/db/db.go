@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -160,6 +161,7 @@ type pool struct {
 	stmts       *sync.Map     // text → *sql.Stmt
 	synchronous string        // how a commit of SQLite's writer waits for the disk
 	programs    chan struct{} // has a place for one transaction of AfterPeople
+	people      *atomic.Int64 // when another transaction was asked for last, in nanoseconds
 }
 
 func newPool(db *sql.DB) pool { return pool{DB: db, stmts: &sync.Map{}} }

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // How long SQLite makes a commit of the writer wait: until the disk has it, or only until the
@@ -139,18 +140,33 @@ func AfterPeople(ctx context.Context) context.Context {
 
 type afterPeople struct{}
 
+const (
+	peopleStay = time.Second            // after a transaction of somebody else programs reckon with the next one
+	mostRest   = 100 * time.Millisecond // after a program's transaction that took long
+)
+
 // line waits until no other transaction of a context of AfterPeople has the writing connection or
-// waits for it. Others need not wait here.
+// waits for it. Others need not wait here. While people come, such a transaction is followed by a rest
+// of half its time, so that programs leave them a third of the connection and of the processor
+// (decision 89).
 func (p *pool) line(ctx context.Context) (leave func(), err error) {
 	if ctx.Value(afterPeople{}) == nil {
+		p.people.Store(time.Now().UnixNano())
 		return func() {}, nil
 	}
 	select {
 	case p.programs <- struct{}{}:
-		return func() { <-p.programs }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	begun := time.Now()
+	return func() {
+		if time.Duration(begun.UnixNano()-p.people.Load()) > peopleStay {
+			<-p.programs
+			return
+		}
+		time.AfterFunc(min(time.Since(begun)/2, mostRest), func() { <-p.programs })
+	}, nil
 }
 
 func synchronous(ctx context.Context, conn *sql.Conn, how string) error {
