@@ -61,6 +61,7 @@ func Open(t testing.TB) (*db.DB, *Clock) {
 	if server == "" {
 		d := OpenAt(t, Address(t))
 		d.Clock = clock.Now
+		listsLookUp(t, d)
 		return d, clock
 	}
 	d, err := claimed(t, server).open(t.Context(), server)

@@ -154,6 +154,9 @@ func (r *run) known(ctx context.Context, tx *db.Tx, p *place, entries []entry) (
 	if len(keys) == 0 || r.id == "" {
 		return k, nil
 	}
+	// SQLite would go through all lines of an import to find several addresses, because the index by
+	// them is not unique; each is looked up where they are the rows that it begins with.
+	each := "(" + strings.ReplaceAll(db.Places(3, len(keys)), ", ", "), (") + ")"
 	err = tx.Rows(ctx, func(scan func(...any) error) error {
 		var line int
 		var key string
@@ -161,9 +164,14 @@ func (r *run) known(ctx context.Context, tx *db.Tx, p *place, entries []entry) (
 		k.lines[key], k.done[line] = line, true
 		return err
 	}, `
+		select i.line, i.email_key
+		from (values `+each+`) k
+		cross join imported i
+		where i.org_id = $1 and i.import_id = $2 and i.email_key = k.column1
+		union
 		select line, email_key
 		from imported
-		where org_id = $1 and import_id = $2 and (email_key in (`+db.Places(3, len(keys))+`) or line in (`+db.Places(3+len(keys), len(lines))+`))`,
+		where org_id = $1 and import_id = $2 and line in (`+db.Places(3+len(keys), len(lines))+`)`,
 		slices.Concat(args, keys, lines)...)
 	return k, err
 }

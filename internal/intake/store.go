@@ -240,7 +240,7 @@ func (s *Service) part(ctx context.Context, id string, after brought) ([]brought
 	}, `
 		select org_id, line, user_id, invitation_id
 		from imported
-		where import_id = $1 and (org_id > $2 or org_id = $2 and line > $3)
+		where import_id = $1 and (org_id, line) > ($2, $3)
 		order by org_id, line
 		limit $4`, id, string(after.org), after.line, AtOnce)
 }

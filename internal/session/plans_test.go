@@ -70,7 +70,7 @@ func TestStatementsFindTheirRowsByTheRightIndex(t *testing.T) {
 // planned returns by which index each statement finds the rows of each table.
 func planned(t *testing.T, d *db.DB) map[string]string {
 	t.Helper()
-	plans, err := d.Plans(t.Context())
+	plans, err := d.Plans(t.Context(), func(string) bool { return true })
 	if err != nil {
 		t.Fatal(err)
 	}
