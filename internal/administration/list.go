@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -342,15 +343,12 @@ func (l lister) lines(ctx context.Context, entries []entry) ([]Line, error) {
 		}
 	}
 	byID := map[string]Line{}
-	places := PageOfPeople // one statement for nearly all pages
-	if len(entries) > PageOfPeople {
-		places = MostOnPage
-	}
 	if len(users) > 0 {
+		places, args := db.AnyOf(2, users)
 		found, err := db.List(ctx, l.r, (*directory.User).Targets, `
 			select `+directory.UserColumns+`
 			from users u
-			where u.org_id = $1 and u.id in (`+db.Places(2, places)+`)`, append([]any{string(l.org)}, upTo(places, users)...)...)
+			where u.org_id = $1 and u.id in (`+places+`)`, slices.Concat([]any{string(l.org)}, args)...)
 		if err != nil {
 			return nil, fmt.Errorf("reading users: %w", err)
 		}

@@ -113,6 +113,19 @@ func Places(first, n int) string {
 	return b.String()
 }
 
+// AnyOf returns the placeholders of a list that begins with parameter first, and its values. The last of
+// them is repeated up to the next power of two, so that SQLite has few texts to keep prepared.
+func AnyOf[T ~string](first int, values []T) (places string, args []any) {
+	n := 1
+	for n < len(values) {
+		n *= 2
+	}
+	for i := range n {
+		args = append(args, string(values[min(i, len(values)-1)]))
+	}
+	return Places(first, n), args
+}
+
 // Value is the target of a List with one column.
 func Value[T any](v *T) []any { return []any{v} }
 

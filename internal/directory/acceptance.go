@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
@@ -87,12 +88,9 @@ func InvitationsByID(ctx context.Context, r db.Reader, org OrgID, ids []string) 
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	args := []any{string(org)}
-	for _, id := range ids {
-		args = append(args, id)
-	}
+	places, args := db.AnyOf(2, ids)
 	return db.List(ctx, r, (*Invitation).targets, `select `+invitationColumns+invitationTables+`
-		where i.org_id = $1 and i.id in (`+db.Places(2, len(ids))+`)`, args...)
+		where i.org_id = $1 and i.id in (`+places+`)`, slices.Concat([]any{string(org)}, args)...)
 }
 
 // Invited is an invitation with its organization.

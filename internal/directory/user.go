@@ -51,14 +51,11 @@ func UsersByID(ctx context.Context, r db.Reader, org OrgID, ids []UserID) (map[U
 	if len(ids) == 0 {
 		return found, nil
 	}
-	args := []any{string(org)}
-	for _, id := range ids {
-		args = append(args, string(id))
-	}
+	places, args := db.AnyOf(2, ids)
 	all, err := db.List(ctx, r, func(u *User) []any { return u.Targets() }, `
 		select `+UserColumns+`
 		from users u
-		where u.org_id = $1 and u.id in (`+db.Places(2, len(ids))+`)`, args...)
+		where u.org_id = $1 and u.id in (`+places+`)`, slices.Concat([]any{string(org)}, args)...)
 	for _, u := range all {
 		found[u.ID] = u
 	}
@@ -127,19 +124,20 @@ func ownerOf(ctx context.Context, r db.Reader, org OrgID, address naming.Address
 // Addressed returns the users of an organization who have one of some addresses, in the order of
 // the addresses.
 func Addressed(ctx context.Context, r db.Reader, org OrgID, addresses []string) ([]User, error) {
-	keys, args := []string(nil), []any{string(org)}
+	var keys []string
 	for _, text := range addresses {
 		if address, err := naming.ParseAddress(text); err == nil { // nobody has another
-			keys, args = append(keys, address.Key), append(args, address.Key)
+			keys = append(keys, address.Key)
 		}
 	}
 	if len(keys) == 0 {
 		return nil, nil
 	}
+	places, args := db.AnyOf(2, keys)
 	all, err := db.List(ctx, r, func(u *User) []any { return u.Targets() }, `
 		select `+UserColumns+`
 		from users u
-		where u.org_id = $1 and u.email_key in (`+db.Places(2, len(keys))+`) and u.deleted_at is null`, args...)
+		where u.org_id = $1 and u.email_key in (`+places+`) and u.deleted_at is null`, slices.Concat([]any{string(org)}, args)...)
 	at := func(u User) int {
 		address, _ := naming.ParseAddress(u.Email)
 		return slices.Index(keys, address.Key)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"math"
 	"slices"
 	"strings"
 
@@ -132,14 +133,13 @@ func (r *run) known(ctx context.Context, tx *db.Tx, p *place, entries []entry) (
 	if p.fresh {
 		return k, nil
 	}
-	var emails []string
-	args := []any{string(p.ID), r.id}
-	var keys, lines []any
+	var emails, keys []string
+	first, last := math.MaxInt, 0
 	for _, e := range entries {
 		if e.place != p {
 			continue
 		}
-		lines = append(lines, e.Line)
+		first, last = min(first, e.Line), max(last, e.Line)
 		if key := addressKey(e.Email); key != "" {
 			emails, keys = append(emails, e.Email), append(keys, key)
 		}
@@ -156,7 +156,8 @@ func (r *run) known(ctx context.Context, tx *db.Tx, p *place, entries []entry) (
 	}
 	// SQLite would go through all lines of an import to find several addresses, because the index by
 	// them is not unique; each is looked up where they are the rows that it begins with.
-	each := "(" + strings.ReplaceAll(db.Places(3, len(keys)), ", ", "), (") + ")"
+	places, args := db.AnyOf(5, keys)
+	each := "(" + strings.ReplaceAll(places, ", ", "), (") + ")"
 	err = tx.Rows(ctx, func(scan func(...any) error) error {
 		var line int
 		var key string
@@ -171,8 +172,7 @@ func (r *run) known(ctx context.Context, tx *db.Tx, p *place, entries []entry) (
 		union
 		select line, email_key
 		from imported
-		where org_id = $1 and import_id = $2 and line in (`+db.Places(3+len(keys), len(lines))+`)`,
-		slices.Concat(args, keys, lines)...)
+		where org_id = $1 and import_id = $2 and line between $3 and $4`, slices.Concat([]any{string(p.ID), r.id, first, last}, args)...)
 	return k, err
 }
 

@@ -262,13 +262,10 @@ func (s Source) memberIDs(ctx context.Context, r db.Reader, group string) ([]str
 func (s Source) kept(ctx context.Context, r db.Reader, ids []string) (map[string]directory.UserID, error) {
 	found := map[string]directory.UserID{}
 	for some := range slices.Chunk(ids, mostIDs) {
-		args := []any{string(s.OrgID), s.ID}
-		for _, id := range some {
-			args = append(args, id)
-		}
+		places, args := db.AnyOf(3, some)
 		all, err := db.List(ctx, r, db.Value[string], `
 			select id from users
-			where org_id = $1 and source_id = $2 and deleted_at is null and id in (`+db.Places(3, len(some))+`)`, args...)
+			where org_id = $1 and source_id = $2 and deleted_at is null and id in (`+places+`)`, slices.Concat([]any{string(s.OrgID), s.ID}, args)...)
 		if err != nil {
 			return nil, err
 		}
@@ -327,15 +324,12 @@ func (s Source) remove(ctx context.Context, tx *db.Tx, g directory.Group, ids []
 func (s Source) members(ctx context.Context, r db.Reader, group string, ids []string) ([]directory.UserID, error) {
 	var all []directory.UserID
 	for some := range slices.Chunk(ids, mostIDs) {
-		args := []any{s.ID, string(s.OrgID), group}
-		for _, id := range some {
-			args = append(args, id)
-		}
+		places, args := db.AnyOf(4, some)
 		found, err := db.List(ctx, r, db.Value[directory.UserID], `
 			select m.user_id
 			from members m
 			join users u on u.org_id = m.org_id and u.id = m.user_id and u.source_id = $1 and u.deleted_at is null
-			where m.org_id = $2 and m.group_id = $3 and m.user_id in (`+db.Places(4, len(some))+`)`, args...)
+			where m.org_id = $2 and m.group_id = $3 and m.user_id in (`+places+`)`, slices.Concat([]any{s.ID, string(s.OrgID), group}, args)...)
 		if err != nil {
 			return nil, err
 		}

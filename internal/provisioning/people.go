@@ -2,6 +2,7 @@ package provisioning
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -105,16 +106,17 @@ func (s Source) withGroups(ctx context.Context, r db.Reader, people []Provisione
 		group directory.Group
 	}
 	for begin := 0; begin < len(people); begin += mostIDs {
-		args := []any{string(s.OrgID), s.ID}
+		var ids []directory.UserID
 		for _, p := range people[begin:min(begin+mostIDs, len(people))] {
-			args = append(args, string(p.User.ID))
+			ids = append(ids, p.User.ID)
 		}
+		places, args := db.AnyOf(3, ids)
 		found, err := db.List(ctx, r, func(m *membership) []any { return append(db.Into(&m.user), m.group.Targets()...) }, `
 			select m.user_id, `+directory.GroupColumns+`
 			from members m
 			join groups g on g.org_id = m.org_id and g.id = m.group_id and g.source_id = $2
-			where m.org_id = $1 and m.user_id in (`+db.Places(3, len(args)-2)+`)
-			order by g.name_key`, args...)
+			where m.org_id = $1 and m.user_id in (`+places+`)
+			order by g.name_key`, slices.Concat([]any{string(s.OrgID), s.ID}, args)...)
 		if err != nil {
 			return err
 		}
