@@ -143,13 +143,15 @@ async function look(browser, left, colours) {
       for (const closed of document.querySelectorAll('[popover]')) closed.removeAttribute('popover');
     }, still(next.html));
     // The scheme changes colours and nothing else, and the language no colours.
-    for (const [scheme, runOnly] of [['light', { type: 'tag', values: tags }], ['dark', { type: 'rule', values: ['color-contrast'] }]]) {
-      if (scheme === 'dark' && !colours.has(next)) continue;
+    const coloured = colours.has(next);
+    const light = { runOnly: { type: 'tag', values: tags }, rules: { 'color-contrast': { enabled: coloured } } };
+    const dark = { runOnly: { type: 'rule', values: ['color-contrast'] } };
+    for (const [scheme, what] of coloured ? [['light', light], ['dark', dark]] : [['light', light]]) {
       await tab.emulateMedia({ colorScheme: scheme });
-      const broken = await tab.evaluate(async (only) => {
-        const { violations } = await globalThis.axe.run(document, { runOnly: only, resultTypes: ['violations'], iframes: false });
+      const broken = await tab.evaluate(async (asked) => {
+        const { violations } = await globalThis.axe.run(document, { ...asked, resultTypes: ['violations'], iframes: false });
         return violations.flatMap(({ id, help, nodes }) => nodes.map(({ target }) => `${id}: ${help}: ${target.join(' ')}`));
-      }, runOnly);
+      }, what);
       for (const fault of broken) found.push(`${short(next.file)} axe (${scheme}): ${fault}`);
     }
   }

@@ -12,6 +12,11 @@ import (
 // noRace are tests that start goroutines and that the race detector does not see, with the reason.
 var noRace = map[string]string{
 	"./cmd/parvis TestScripts": "A script starts a program for each of its 160 lines, one after the other. Other tests talk to the same server.",
+	// They took a quarter of the time of the stage.
+	"./cmd/parvis TestARestoreRevivesNothing":          "Commands and requests follow one another. TestBadBackupsAreRefused runs the same commands.",
+	"./cmd/parvis TestARestoreWithAnExportFromOutside": "As before.",
+	"./internal/op TestKeysAreReplacedOnSchedule":      "A clock is moved and keys are asked for, in turn. Tests of nodes ask for keys while others replace them.",
+	"./internal/mail TestLettersReadWell":              "Letters are written one after another. TestTwoNodesSendEachLetterOnce writes them at the same time.",
 }
 
 // The race detector finds only what two goroutines do at the same time, and it makes everything
