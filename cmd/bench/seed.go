@@ -46,26 +46,31 @@ func seedAt(data, address string, users int) ([]person, error) {
 	}
 	var org directory.Organization
 	all := make([]directory.User, users)
-	err = d.Update(ctx, func(tx *db.Tx) error {
+	if err = d.Update(ctx, func(tx *db.Tx) error {
 		org, err = directory.CreateOrganization(ctx, tx, directory.Operator(), directory.NewOrganization{DisplayName: "Bench", ShortName: "bench", Language: "en"})
-		if err == nil {
-			// Everybody is an owner here, and would be asked for a second step.
-			rules := signin.DefaultSecondStep
-			rules.Privileged = false
-			err = signin.SetSecondStepRules(ctx, tx, directory.Operator(), org.ID, rules)
+		if err != nil {
+			return err
 		}
-		for i := range all {
-			if err != nil {
-				return err
-			}
-			all[i], err = directory.CreateFirstOwner(ctx, tx, directory.User{
-				OrgID: org.ID, ID: directory.NewUserID(), Email: fmt.Sprintf("person%d@bench.example", i), Name: fmt.Sprintf("Person %d", i), Language: "en",
-			})
-		}
-		return err
-	})
-	if err != nil {
+		// Everybody is an owner here, and would be asked for a second step.
+		rules := signin.DefaultSecondStep
+		rules.Privileged = false
+		return signin.SetSecondStepRules(ctx, tx, directory.Operator(), org.ID, rules)
+	}); err != nil {
 		return nil, err
+	}
+	for begin := 0; begin < users; begin += 500 { // a transaction ends within seconds on PostgreSQL, or is ended
+		if err = d.Update(ctx, func(tx *db.Tx) error {
+			for i := begin; i < min(begin+500, users); i++ {
+				if all[i], err = directory.CreateFirstOwner(ctx, tx, directory.User{
+					OrgID: org.ID, ID: directory.NewUserID(), Email: fmt.Sprintf("person%d@bench.example", i), Name: fmt.Sprintf("Person %d", i), Language: "en",
+				}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
 	}
 	// The history of making them is sealed before anything is measured.
 	for range users/1000 + 1 {
