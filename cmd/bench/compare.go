@@ -22,7 +22,7 @@ type side struct {
 	signed, opaque relyingParty
 	access         map[relyingParty][]string
 	refresh        chan tokens
-	next           atomic.Int64
+	next           *atomic.Int64 // person; nodes that are asked together share it, so that none is asked about whom another is
 }
 
 // compared is one kind of request, asked of both sides.
@@ -66,7 +66,7 @@ func (b *bench) compare(older string, users int) error {
 			return fmt.Errorf("%s: %w", binary, err)
 		}
 		defer s.stop()
-		sides[i] = &side{server: s, signed: signed, opaque: opaque, access: map[relyingParty][]string{}, refresh: make(chan tokens, len(people))}
+		sides[i] = &side{next: new(atomic.Int64), server: s, signed: signed, opaque: opaque, access: map[relyingParty][]string{}, refresh: make(chan tokens, len(people))}
 		if err := sides[i].equip(people); err != nil {
 			return fmt.Errorf("%s: %w", binary, err)
 		}

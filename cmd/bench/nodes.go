@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
@@ -38,19 +40,33 @@ func (b *bench) nodes() error {
 	if err != nil {
 		return err
 	}
-	first := &side{signed: signed, opaque: opaque, access: map[relyingParty][]string{}, refresh: make(chan tokens, len(people))}
+	first := &side{next: new(atomic.Int64), signed: signed, opaque: opaque, access: map[relyingParty][]string{}, refresh: make(chan tokens, len(people))}
 	if first.server, err = b.start(data); err != nil {
 		return err
 	}
 	if err := errors.Join(first.equip(people), first.stop()); err != nil {
 		return err
 	}
+	nodes, err := b.nodesOf(data, first, 3)
+	defer func() {
+		for _, n := range nodes {
+			n.stop() //nolint:errcheck // What it measured is printed.
+		}
+	}()
+	if err != nil {
+		return err
+	}
 	kinds := questionsOf(people)
 	costs := make([][2]cost, len(kinds))
-	for round := range b.rounds {
+	// The first round opens connections, prepares statements and fills memories, and does not count.
+	for round := range b.rounds + 1 {
 		for i := range 2 {
 			i = (i + round) % 2 // who is first changes with each round
-			if err := b.together(first, kinds, []int{1, 3}[i], func(k int, one cost) { costs[k][i].add(one) }); err != nil {
+			if err := b.together(nodes[:[]int{1, 3}[i]], kinds, func(k int, one cost) {
+				if round > 0 {
+					costs[k][i].add(one)
+				}
+			}); err != nil {
 				return err
 			}
 		}
@@ -80,38 +96,58 @@ func (c *cost) add(of cost) {
 func (c *cost) each() float64  { return medianF(c.cpu) }
 func (c *cost) share() float64 { return c.repeated / c.done }
 
-// together asks everything of so many nodes.
-func (b *bench) together(asked *side, kinds []compared, many int, tell func(int, cost)) (err error) {
-	var nodes []*server
-	var sides []*side
-	defer func() {
-		for _, s := range nodes {
-			err = errors.Join(err, s.stop())
-		}
-	}()
+// node is one of several servers, with a client that reaches this one by the address of all.
+type node struct {
+	*side
+
+	client *http.Client
+}
+
+// nodesOf starts nodes, all with the public address of the server that gave the tokens, whose issuer
+// it is.
+func (b *bench) nodesOf(data string, asked *side, many int) (nodes []node, err error) {
 	for range many {
-		cmd, base := serving(b.binary, b.work+"/nodes")
-		operations := freeAddress()
+		address, operations := freeAddress(), freeAddress()
+		cmd := exec.Command(b.binary, "serve", "--data", data, "--listen", address, "--public-address", asked.url) //nolint:gosec // What is measured.
 		cmd.Env = append(os.Environ(), "PARVIS_OPERATIONS_LISTEN="+operations)
-		s, err := begin(cmd, base, "/sign-in")
+		s, err := begin(cmd, "http://"+operations, "/readyz")
 		if err != nil {
-			return err
+			return nodes, err
 		}
-		s.operations = "http://" + operations
-		nodes = append(nodes, s)
-		sides = append(sides, &side{server: s, signed: asked.signed, opaque: asked.opaque, access: asked.access, refresh: asked.refresh})
+		s.url, s.operations = asked.url, s.url
+		nodes = append(nodes, node{
+			&side{next: asked.next, server: s, signed: asked.signed, opaque: asked.opaque, access: asked.access, refresh: asked.refresh},
+			&http.Client{
+				Transport: &http.Transport{MaxIdleConnsPerHost: 4, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+					return (&net.Dialer{}).DialContext(ctx, network, address)
+				}},
+				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			},
+		})
+	}
+	return nodes, nil
+}
+
+// together asks everything of some nodes, in turn.
+func (b *bench) together(nodes []node, kinds []compared, tell func(int, cost)) error {
+	var servers []*server
+	for _, n := range nodes {
+		servers = append(servers, n.server)
 	}
 	var turn atomic.Int64
 	for k, kind := range kinds {
-		before, err := repeated(nodes)
+		before, err := repeated(servers)
 		if err != nil {
 			return err
 		}
-		out := load(nodes, b.length, 4, func(c *http.Client) error { return kind.ask(sides[int(turn.Add(1))%many], c) })
+		out := load(servers, b.length, 4, func(*http.Client) error {
+			n := nodes[int(turn.Add(1))%len(nodes)]
+			return kind.ask(n.side, n.client)
+		})
 		if out.errors > 0 {
-			return fmt.Errorf("%s on %d nodes: %d of %d failed: %w", kind.what, many, out.errors, out.done, out.err)
+			return fmt.Errorf("%s on %d nodes: %d of %d failed: %w", kind.what, len(nodes), out.errors, out.done, out.err)
 		}
-		after, err := repeated(nodes)
+		after, err := repeated(servers)
 		if err != nil {
 			return err
 		}
@@ -120,9 +156,9 @@ func (b *bench) together(asked *side, kinds []compared, many int, tell func(int,
 	return nil
 }
 
-// repeated is how many transactions of these nodes ran again so far.
-func repeated(nodes []*server) (sum float64, err error) {
-	for _, s := range nodes {
+// repeated is how many transactions of these servers ran again so far.
+func repeated(servers []*server) (sum float64, err error) {
+	for _, s := range servers {
 		r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.operations+"/metrics", nil)
 		if err != nil {
 			return 0, err

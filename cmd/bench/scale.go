@@ -64,7 +64,7 @@ func (b *bench) scale() error {
 		if s, err = startBinary(b.binary, data, "--database", own); err != nil {
 			return err
 		}
-		side := &side{server: s, signed: signed, opaque: opaque, access: map[relyingParty][]string{}, refresh: make(chan tokens, len(people))}
+		side := &side{next: new(atomic.Int64), server: s, signed: signed, opaque: opaque, access: map[relyingParty][]string{}, refresh: make(chan tokens, len(people))}
 		err = side.equip(people)
 		if err == nil {
 			err = b.journeys(side, people, memory, measure)
