@@ -47,18 +47,14 @@ func (b *bench) nodes() error {
 	if err := errors.Join(first.equip(people), first.stop()); err != nil {
 		return err
 	}
-	nodes, err := b.nodesOf(data, first, 3)
-	defer func() {
-		for _, n := range nodes {
-			n.stop() //nolint:errcheck // What it measured is printed.
-		}
-	}()
+	nodes, stop, err := b.nodesOf(data, first, 3)
+	defer stop()
 	if err != nil {
 		return err
 	}
 	kinds := questionsOf(people)
 	costs := make([][2]cost, len(kinds))
-	// The first round opens connections, prepares statements and fills memories, and does not count.
+	// The first round opens connections and prepares statements, and does not count.
 	for round := range b.rounds + 1 {
 		for i := range 2 {
 			i = (i + round) % 2 // who is first changes with each round
@@ -105,14 +101,19 @@ type node struct {
 
 // nodesOf starts nodes, all with the public address of the server that gave the tokens, whose issuer
 // it is.
-func (b *bench) nodesOf(data string, asked *side, many int) (nodes []node, err error) {
+func (b *bench) nodesOf(data string, asked *side, many int) (nodes []node, stop func(), err error) {
+	stop = func() {
+		for _, n := range nodes {
+			n.stop() //nolint:errcheck // What it measured is printed.
+		}
+	}
 	for range many {
 		address, operations := freeAddress(), freeAddress()
 		cmd := exec.Command(b.binary, "serve", "--data", data, "--listen", address, "--public-address", asked.url) //nolint:gosec // What is measured.
 		cmd.Env = append(os.Environ(), "PARVIS_OPERATIONS_LISTEN="+operations)
 		s, err := begin(cmd, "http://"+operations, "/readyz")
 		if err != nil {
-			return nodes, err
+			return nodes, stop, err
 		}
 		s.url, s.operations = asked.url, s.url
 		nodes = append(nodes, node{
@@ -125,7 +126,7 @@ func (b *bench) nodesOf(data string, asked *side, many int) (nodes []node, err e
 			},
 		})
 	}
-	return nodes, nil
+	return nodes, stop, nil
 }
 
 // together asks everything of some nodes, in turn.
@@ -136,14 +137,16 @@ func (b *bench) together(nodes []node, kinds []compared, tell func(int, cost)) e
 	}
 	var turn atomic.Int64
 	for k, kind := range kinds {
+		ask := func(*http.Client) error {
+			n := nodes[int(turn.Add(1))%len(nodes)]
+			return kind.ask(n.side, n.client)
+		}
+		load(servers, b.length, 4, ask) // whom nobody asked for a second remembers nothing
 		before, err := repeated(servers)
 		if err != nil {
 			return err
 		}
-		out := load(servers, b.length, 4, func(*http.Client) error {
-			n := nodes[int(turn.Add(1))%len(nodes)]
-			return kind.ask(n.side, n.client)
-		})
+		out := load(servers, b.length, 4, ask)
 		if out.errors > 0 {
 			return fmt.Errorf("%s on %d nodes: %d of %d failed: %w", kind.what, len(nodes), out.errors, out.done, out.err)
 		}

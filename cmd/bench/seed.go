@@ -46,16 +46,11 @@ func seedAt(data, address string, users int) ([]person, error) {
 	}
 	var org directory.Organization
 	all := make([]directory.User, users)
-	if err = d.Update(ctx, func(tx *db.Tx) error {
-		org, err = directory.CreateOrganization(ctx, tx, directory.Operator(), directory.NewOrganization{DisplayName: "Bench", ShortName: "bench", Language: "en"})
-		if err != nil {
-			return err
-		}
-		// Everybody is an owner here, and would be asked for a second step.
-		rules := signin.DefaultSecondStep
-		rules.Privileged = false
-		return signin.SetSecondStepRules(ctx, tx, directory.Operator(), org.ID, rules)
-	}); err != nil {
+	err = d.Update(ctx, func(tx *db.Tx) (err error) {
+		org, err = organization(ctx, tx)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	for begin := 0; begin < users; begin += 500 { // a transaction ends within seconds on PostgreSQL, or is ended
@@ -87,6 +82,17 @@ func seedAt(data, address string, users int) ([]person, error) {
 		people = append(people, p)
 	}
 	return people, nil
+}
+
+// organization makes one in which everybody is an owner, and is not asked for a second step.
+func organization(ctx context.Context, tx *db.Tx) (directory.Organization, error) {
+	org, err := directory.CreateOrganization(ctx, tx, directory.Operator(), directory.NewOrganization{DisplayName: "Bench", ShortName: "bench", Language: "en"})
+	if err != nil {
+		return org, err
+	}
+	rules := signin.DefaultSecondStep
+	rules.Privileged = false
+	return org, signin.SetSecondStepRules(ctx, tx, directory.Operator(), org.ID, rules)
 }
 
 // readKeys reads the keys that a server made.
