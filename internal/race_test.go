@@ -13,9 +13,9 @@ import (
 var noRace = map[string]string{
 	"./cmd/parvis TestScripts": "A script starts a program for each of its 160 lines, one after the other. Other tests talk to the same server.",
 	// They took a quarter of the time of the stage.
-	"./cmd/parvis TestARestoreRevivesNothing":          "Commands and requests follow one another. TestBadBackupsAreRefused runs the same commands.",
+	"./cmd/parvis TestARestoreRevivesNothing":          "A command does one thing after another. The server that somebody signs in to beside it is a program of its own, which other tests start too.",
 	"./cmd/parvis TestARestoreWithAnExportFromOutside": "As before.",
-	"./internal/op TestKeysAreReplacedOnSchedule":      "A clock is moved and keys are asked for, in turn. Tests of nodes ask for keys while others replace them.",
+	"./internal/op TestKeysAreReplacedOnSchedule":      "A clock is moved and keys are asked for, in turn. In TestOPR10AFloodOfUnknownKeys they are read again while others ask for them.",
 	"./internal/mail TestLettersReadWell":              "Letters are written one after another. TestTwoNodesSendEachLetterOnce writes them at the same time.",
 }
 

@@ -34,7 +34,8 @@ func readable(response []byte) error {
 	if json.Unmarshal(response, &inner) != nil {
 		return nil //nolint:nilerr // The library says what is wrong.
 	}
-	if signed, err := base64.RawURLEncoding.DecodeString(inner.Response.ClientData); err == nil && len(signed) > 0 {
+	// The library takes padding too.
+	if signed, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(inner.Response.ClientData, "=")); err == nil && len(signed) > 0 {
 		if err := unambiguous(signed); err != nil {
 			return refusedPasskey(fmt.Errorf("client data: %w", err))
 		}

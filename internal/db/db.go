@@ -113,8 +113,9 @@ func Places(first, n int) string {
 	return b.String()
 }
 
-// AnyOf returns the placeholders of a list that begins with parameter first, and its values. The last of
-// them is repeated up to the next power of two, so that SQLite has few texts to keep prepared.
+// AnyOf returns the placeholders of a list that begins with parameter first, and its values, of which
+// there must be one. The last of them is repeated up to the next power of two, so that SQLite has few
+// texts to keep prepared.
 func AnyOf[T ~string](first int, values []T) (places string, args []any) {
 	n := 1
 	for n < len(values) {

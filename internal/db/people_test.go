@@ -59,34 +59,6 @@ func TestAPersonIsNextAfterOneProgram(t *testing.T) {
 	}
 }
 
-// After a transaction of a program no other program begins one for half of its time, if people come.
-func TestProgramsRestWhilePeopleCome(t *testing.T) {
-	t.Parallel()
-	d, _ := dbtest.Open(t)
-	if d.Path() == "" {
-		t.Skip("PostgreSQL has no single writer")
-	}
-	nothing := func(*db.Tx) error { return nil }
-	if err := d.Update(t.Context(), nothing); err != nil { // somebody comes
-		t.Fatal(err)
-	}
-	program := db.AfterPeople(t.Context())
-	begun := time.Now()
-	if err := d.Update(program, func(*db.Tx) error { time.Sleep(100 * time.Millisecond); return nil }); err != nil {
-		t.Fatal(err)
-	}
-	ended := time.Now()
-	if err := d.Update(t.Context(), nothing); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Update(program, nothing); err != nil {
-		t.Fatal(err)
-	}
-	if rest, least := time.Since(ended), ended.Sub(begun)/2; rest < least {
-		t.Errorf("the next program came %v after the end of one, want at least %v", rest, least)
-	}
-}
-
 // A program that gives up in the line leaves it to the others.
 func TestTheLineOfProgramsOutlivesWhoGivesUp(t *testing.T) {
 	t.Parallel()

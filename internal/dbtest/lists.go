@@ -1,6 +1,7 @@
 package dbtest
 
 import (
+	"cmp"
 	"context"
 	"regexp"
 	"slices"
@@ -11,8 +12,9 @@ import (
 	"parvis/internal/db"
 )
 
-// list is a column that few rows share, of which a statement looks for one of several values.
-var list = regexp.MustCompile(`\b((?:[a-z_]+_)?(?:id|key|line)) in \(\$[0-9]+, \$`)
+// list is a column that few rows share, of which a statement looks for one of several values, with the
+// name that its table has there, if any.
+var list = regexp.MustCompile(`\b(?:([a-z_]+)\.)?((?:[a-z_]+_)?(?:id|key|line)) in \(\$[0-9]+, \$`)
 
 // Statements that were judged already, by any test of the process.
 var judged sync.Map
@@ -23,21 +25,30 @@ var judged sync.Map
 func listsLookUp(t testing.TB, d *db.DB) {
 	t.Cleanup(func() {
 		plans, err := d.Plans(context.Background(), func(query string) bool {
-			if !list.MatchString(query) {
-				return false
-			}
-			_, before := judged.LoadOrStore(query, true)
-			return !before
+			_, before := judged.Load(query)
+			return !before && list.MatchString(query)
 		})
 		if err != nil {
 			return // a test that closed its database, or dropped a table
 		}
 		for query, steps := range plans {
-			for _, column := range list.FindAllStringSubmatch(query, -1) {
-				if !slices.ContainsFunc(steps, func(step string) bool { return strings.Contains(step, column[1]+"=?") }) {
-					t.Errorf("%.300s… does not look up each %s: %q", query, column[1], steps)
-				}
+			judged.Store(query, true)
+			for _, column := range compared(query, steps) {
+				t.Errorf("%.300s… does not look up each %s: %q", query, column, steps)
 			}
 		}
 	})
+}
+
+// compared returns the columns of which a statement lists values and SQLite looks none up, by the steps
+// of its plan.
+func compared(query string, steps []string) (columns []string) {
+	for _, found := range list.FindAllStringSubmatch(query, -1) {
+		table, column := cmp.Or(found[1], `\w+`), found[2]
+		search := regexp.MustCompile(`^SEARCH ` + table + ` .*\b` + column + `=\?`)
+		if !slices.ContainsFunc(steps, search.MatchString) {
+			columns = append(columns, strings.TrimPrefix(found[1]+"."+column, "."))
+		}
+	}
+	return columns
 }

@@ -91,12 +91,12 @@ func Mount(e *edge.Edge, p Parts, keys secret.Keys) {
 		e.HandleProgram(r.method+" "+Root+"{source}"+r.path, s.serve(r))
 	}
 	e.HandleProgram(Root, e.Serve(func(q *edge.Request) error {
-		x := s.callOf(q)
+		x, ctx := s.callOf(q), db.AfterPeople(q.R.Context())
 		err := x.here()
 		if err == nil {
-			err = s.nowhere(x)
+			err = s.nowhere(ctx, x)
 		}
-		x.refuse(q.R.Context(), err)
+		x.refuse(ctx, err)
 		return nil
 	}))
 }
@@ -112,7 +112,7 @@ func nobody(context.Context, *call) (answer, error) { return answer{}, errMe }
 
 // nowhere says why nothing fits: there is nothing at the address, or nothing by the method. Some
 // programs put an address from an answer after the one they were set up with, and mean the former.
-func (s *Server) nowhere(x *call) error {
+func (s *Server) nowhere(ctx context.Context, x *call) error {
 	source, rest, _ := strings.Cut(strings.TrimPrefix(x.R.URL.Path, Root), "/")
 	if i := strings.Index(rest, Root+source+"/"); i >= 0 {
 		x.R.URL.Path = rest[i:]
@@ -120,7 +120,7 @@ func (s *Server) nowhere(x *call) error {
 		x.R.SetPathValue("source", source)
 		for _, r := range s.routes() {
 			if r.method == x.R.Method && x.matches(r.path, strings.TrimPrefix(x.R.URL.Path, Root+source)) {
-				return s.run(x, r)
+				return s.run(ctx, x, r)
 			}
 		}
 	}
@@ -155,15 +155,14 @@ func (x *call) matches(pattern, path string) bool {
 
 func (s *Server) serve(r route) http.Handler {
 	return s.edge.Serve(func(q *edge.Request) error {
-		x := s.callOf(q)
-		x.refuse(q.R.Context(), s.run(x, r))
+		x, ctx := s.callOf(q), db.AfterPeople(q.R.Context())
+		x.refuse(ctx, s.run(ctx, x, r))
 		return nil
 	})
 }
 
 // run judges whether the call may be made at all, makes it, and answers.
-func (s *Server) run(x *call, r route) error {
-	ctx := db.AfterPeople(x.R.Context())
+func (s *Server) run(ctx context.Context, x *call, r route) error {
 	if err := x.here(); err != nil {
 		return err
 	}

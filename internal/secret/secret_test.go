@@ -59,10 +59,14 @@ func TestSealedValueOpensOnlyInItsRowAndUnharmed(t *testing.T) {
 	}
 	flipped := []byte(sealed)
 	flipped[len(flipped)/2] ^= 1
+	spare := box.Seal([]byte("plain2"), "row 1") // 34 bytes, so that four bits of its last character say nothing
+	last := spare[:len(spare)-1] + string(spare[len(spare)-1]+1)
 	for name, try := range map[string]func() ([]byte, error){
 		"moved to another row": func() ([]byte, error) { return box.Open(sealed, "row 2") },
 		"altered":              func() ([]byte, error) { return box.Open(string(flipped), "row 1") },
 		"cut":                  func() ([]byte, error) { return box.Open(sealed[:len(sealed)-4], "row 1") },
+		"other last bits":      func() ([]byte, error) { return box.Open(last, "row 1") },
+		"a line inside":        func() ([]byte, error) { return box.Open(sealed+"\n", "row 1") },
 		"empty":                func() ([]byte, error) { return box.Open("", "row 1") },
 		"for another purpose":  func() ([]byte, error) { return NewBox(ring, "forms").Open(sealed, "row 1") },
 		"under another key":    func() ([]byte, error) { return NewBox(NewKeys().Sealing, "letters").Open(sealed, "row 1") },
