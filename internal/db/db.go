@@ -175,7 +175,8 @@ type pool struct {
 	stmts       *sync.Map     // text → *sql.Stmt
 	synchronous string        // how a commit of SQLite's writer waits for the disk
 	programs    chan struct{} // has a place for one transaction of AfterPeople
-	people      *atomic.Int64 // when another transaction was asked for last, in nanoseconds
+	people      *atomic.Int64 // when another transaction was asked for last, in nanoseconds since 1970
+	rest        *atomic.Int64 // until when no transaction of AfterPeople begins, in nanoseconds since 1970
 }
 
 func newPool(db *sql.DB) pool { return pool{DB: db, stmts: &sync.Map{}} }

@@ -159,13 +159,20 @@ func (p *pool) line(ctx context.Context) (leave func(), err error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	if rest := time.Until(time.Unix(0, p.rest.Load())); rest > 0 {
+		select {
+		case <-time.After(rest):
+		case <-ctx.Done():
+			<-p.programs
+			return nil, ctx.Err()
+		}
+	}
 	begun := time.Now()
 	return func() {
-		if time.Duration(begun.UnixNano()-p.people.Load()) > peopleStay {
-			<-p.programs
-			return
+		if time.Duration(begun.UnixNano()-p.people.Load()) <= peopleStay {
+			p.rest.Store(time.Now().Add(min(time.Since(begun)/2, mostRest)).UnixNano())
 		}
-		time.AfterFunc(min(time.Since(begun)/2, mostRest), func() { <-p.programs })
+		<-p.programs
 	}, nil
 }
 

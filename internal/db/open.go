@@ -82,7 +82,8 @@ func (d *DB) openSQLite(path string) error {
 		return err
 	}
 	d.write = newPool(writer)
-	d.write.synchronous, d.write.programs, d.write.people = durable, make(chan struct{}, 1), &atomic.Int64{}
+	d.write.synchronous, d.write.programs = durable, make(chan struct{}, 1)
+	d.write.people, d.write.rest = &atomic.Int64{}, &atomic.Int64{}
 	d.lax = d.write
 	d.lax.synchronous = lax
 	// There is one writer. Transactions wait here for their turn instead of failing with

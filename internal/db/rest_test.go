@@ -23,7 +23,7 @@ func TestProgramsRestWhilePeopleCome(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := &pool{programs: make(chan struct{}, 1), people: &atomic.Int64{}}
+				p := &pool{programs: make(chan struct{}, 1), people: &atomic.Int64{}, rest: &atomic.Int64{}}
 				begin := func(program bool) (end func()) {
 					ctx := t.Context()
 					if program {
