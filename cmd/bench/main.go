@@ -19,7 +19,7 @@ func main() {
 	work := flag.String("work", "", "a folder for its data")
 	quick := flag.Bool("quick", false, "one round of short runs")
 	bare := flag.String("bare", "", "serve a fixed page on this address: the limit that pages are compared with")
-	only := flag.String("only", "", "one part: starts, page, small, large, crowd, applications, parity, console, api, scim, events, import, backup, million, scale or nodes")
+	only := flag.String("only", "", "some parts, with commas between: starts, page, small, large, crowd, applications, parity, console, api, scim, events, import, backup, million, scale or nodes")
 	postgres := flag.Bool("postgres", false, "measure starts, small, large, crowd and applications on the PostgreSQL that PARVIS_TEST_POSTGRES names, with database_memory on")
 	model := flag.String("model", "", "print how much is needed for many people, by the costs in this paper, which is docs/scale.md")
 	compare := flag.String("compare", "", "an older binary, measured in alternation with this one")
@@ -78,10 +78,11 @@ func run(b bench, only string, quick bool) error {
 			drop()
 		}
 	}()
-	for _, part := range []struct {
+	type part struct {
 		name string
 		run  func() error
-	}{
+	}
+	parts := []part{
 		{"starts", b.starts},
 		{"page", b.page},
 		{"small", b.small},
@@ -98,7 +99,13 @@ func run(b bench, only string, quick bool) error {
 		{"million", b.million},
 		{"scale", b.scale},
 		{"nodes", b.nodes},
-	} {
+	}
+	for name := range strings.SplitSeq(only, ",") {
+		if name != "" && !slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) {
+			return fmt.Errorf("there is no part %q", name)
+		}
+	}
+	for _, part := range parts {
 		if !wanted(part.name, only, b.postgres != "") {
 			continue
 		}
@@ -117,7 +124,7 @@ func run(b bench, only string, quick bool) error {
 // measured only where it is named, and some parts only on SQLite.
 func wanted(part, only string, postgres bool) bool {
 	if only != "" {
-		return part == only
+		return slices.Contains(strings.Split(only, ","), part)
 	}
 	if postgres {
 		return slices.Contains([]string{"starts", "small", "large", "crowd", "applications"}, part)
