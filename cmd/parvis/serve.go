@@ -193,6 +193,12 @@ func (s *storage) announce(log *slog.Logger) {
 	if p.smtp == nil {
 		log.Warn("no mail server is configured, so letters wait in the outbox", "do", "set [mail] address and restart")
 	}
+	if p.watched.pprof {
+		log.Warn("profiles show memory, with keys in it, to everybody on this machine", "listen", p.watched.listen, "do", "set [operations] pprof to off when you have looked")
+	}
+	if len(p.allow) > 0 {
+		log.Warn("administrators of organizations can have these hosts asked, which are not public", "allow", p.allow)
+	}
 	if p.base.Scheme == "https" && !p.secured && len(p.proxies) == 0 {
 		log.Warn("no proxy is trusted, so everybody seems to come from it", "do", "set trusted_proxies")
 	}
