@@ -231,7 +231,7 @@ func (s *Service) agree(ctx context.Context, tx *db.Tx, actor directory.Actor, s
 		_, err = s.replaceAddress(ctx, tx, source, directory.Candidate{User: u}, w.Details.Email)
 		return err
 	case LetInAgain:
-		return directory.Reactivate(ctx, tx, actor, source.OrgID, directory.UserID(w.Subject))
+		return s.letIn(ctx, tx, actor, source, directory.UserID(w.Subject))
 	case DeletePerson:
 		return directory.Delete(ctx, tx, actor, source.OrgID, directory.UserID(w.Subject))
 	case RemoveMembers:
@@ -313,7 +313,7 @@ func (s *Service) bringBack(ctx context.Context, tx *db.Tx, actor directory.Acto
 		return err
 	}
 	for _, id := range ids {
-		err := directory.Reactivate(ctx, tx, actor, source.OrgID, id)
+		err := s.letIn(ctx, tx, actor, source, id)
 		if err != nil && !errors.Is(err, directory.ErrDenied) { // whom this administrator does not govern stays out
 			return err
 		}
