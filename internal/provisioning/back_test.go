@@ -50,6 +50,20 @@ func (h *house) hireAgain(p provisioning.Provisioned) {
 	}
 }
 
+// settleBatch agrees to bring back whom the source took away, or dismisses it.
+func (h *house) settleBatch(agreed bool) {
+	h.t.Helper()
+	for _, w := range h.waiting() {
+		if w.Kind == provisioning.WholeBatch {
+			if err := h.settle(h.owner["alpha"].AsActor(), w, agreed); err != nil {
+				h.t.Fatal(err)
+			}
+			return
+		}
+	}
+	h.t.Fatal("no batch waits")
+}
+
 // Being shut out ends an invitation. Who comes back without a way in gets another.
 func TestWhoComesBackWithoutAWayInIsInvited(t *testing.T) {
 	t.Parallel()
@@ -107,11 +121,51 @@ func TestABatchThatIsBroughtBackIsInvited(t *testing.T) {
 	for _, p := range people {
 		h.fire(p)
 	}
-	if err := h.settle(h.owner["alpha"].AsActor(), h.waiting()[0], true); err != nil {
-		t.Fatal(err)
-	}
+	h.settleBatch(true)
 	expect.Equal(t, "who has a way in", h.invited(people[0].User.Email)[:1], "1")
 	for _, p := range people[1:] {
 		expect.Equal(t, p.User.Email, h.invited(p.User.Email), "2, open 1")
 	}
+}
+
+// delete deletes a person by the source.
+func (h *house) delete(p provisioning.Provisioned) (held bool) {
+	h.t.Helper()
+	if err := h.Write(h.t.Context(), h.src, call, func(tx *db.Tx, s provisioning.Source) (err error) {
+		held, err = h.DeletePerson(h.t.Context(), tx, s, string(p.User.ID))
+		return err
+	}); err != nil {
+		h.t.Fatal(err)
+	}
+	return held
+}
+
+// The brake counts deletions of people who were shut out long ago: they take away what is still there.
+func TestTheBrakeCountsWhoWasShutOutLongAgo(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	var people []provisioning.Provisioned
+	for i := range 40 {
+		people = append(people, h.hire(fmt.Sprintf("p%02d@alpha.example", i)))
+	}
+	for _, p := range people[:9] {
+		h.fire(p)
+	}
+	h.clock.Advance(2 * time.Hour)
+	for _, p := range people[9:18] {
+		h.fire(p)
+	}
+	h.clock.Advance(2 * time.Hour)
+	for i, p := range people[:10] {
+		expect.Equal(t, fmt.Sprintf("number %d is held", i), h.delete(p), false)
+	}
+	expect.Equal(t, "letters after ten", h.letters(), 0)
+	expect.Equal(t, "the eleventh of forty is held", h.delete(people[10]), true)
+	expect.Equal(t, "what waits", h.kinds()[0], "delete_person p10 Alpha")
+	expect.Equal(t, "is still there", h.now(h.src.OrgID, string(people[10].User.ID)).DeletedAt.IsZero(), true)
+	h.fire(people[30])
+	expect.Equal(t, "letters when an eleventh is shut out", h.letters(), 1)
+	h.clock.Advance(2 * time.Hour)
+	h.settleBatch(false)
+	expect.Equal(t, "in another hour", h.delete(people[11]), false)
 }

@@ -30,7 +30,7 @@ const (
 	RemoveMembers Kind = "remove_members" // beyond the measure
 	DeleteGroup   Kind = "delete_group"   // beyond the measure
 	ShutOutOwner  Kind = "shut_out_owner" // was refused; there is only something to be read
-	WholeBatch    Kind = "whole_batch"    // too many were shut out; agreeing brings them back
+	WholeBatch    Kind = "whole_batch"    // too many were shut out or deleted; agreeing brings them back
 )
 
 // Details are what is known beside the subject.
