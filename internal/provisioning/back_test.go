@@ -169,3 +169,46 @@ func TestTheBrakeCountsWhoWasShutOutLongAgo(t *testing.T) {
 	h.settleBatch(false)
 	expect.Equal(t, "in another hour", h.delete(people[11]), false)
 }
+
+// What a batch deleted comes back too, each as they stood before: nobody is let in whom somebody
+// here had shut out.
+func TestABatchThatIsBroughtBackIsRestored(t *testing.T) {
+	t.Parallel()
+	h := inviting(t)
+	owner, org := h.owner["alpha"].AsActor(), h.src.OrgID
+	var people []provisioning.Provisioned
+	for i := range 40 {
+		people = append(people, h.hire(fmt.Sprintf("p%02d@alpha.example", i)))
+	}
+	early, longOut, again, shutOutHere := people[36], people[37], people[38], people[39]
+	h.delete(early)
+	h.fire(longOut)
+	h.clock.Advance(2 * time.Hour)
+	h.update(func(ctx context.Context, tx *db.Tx) error {
+		return directory.Deactivate(ctx, tx, owner, org, shutOutHere.User.ID)
+	})
+	h.clock.Advance(time.Minute)
+	for _, p := range append(people[:5:5], longOut, again, shutOutHere) {
+		expect.Equal(t, "held", h.delete(p), false)
+	}
+	other := h.hire(again.User.Email)
+	for _, p := range people[5:10] {
+		h.fire(p)
+	}
+	h.clock.Advance(24 * time.Hour)
+	h.settleBatch(true)
+	for _, p := range append(people[:10:10], other) {
+		expect.Equal(t, p.User.Email, h.now(org, string(p.User.ID)).Closed(), nil)
+		expect.Equal(t, "invitations to "+p.User.Email, h.invited(p.User.Email), "2, open 1")
+	}
+	for _, p := range []provisioning.Provisioned{longOut, shutOutHere} {
+		expect.Equal(t, p.User.Email, h.now(org, string(p.User.ID)).Closed(), error(directory.ErrDeactivated))
+		expect.Equal(t, "invitations to "+p.User.Email, h.invited(p.User.Email), "1, open 0")
+	}
+	for _, p := range []provisioning.Provisioned{early, again} {
+		expect.Equal(t, p.User.Email, h.now(org, string(p.User.ID)).Closed(), error(directory.ErrDeleted))
+	}
+	if _, err := h.src.Person(t.Context(), h.DB, string(people[0].User.ID)); err != nil {
+		t.Errorf("the source finds whom it deleted: %v", err)
+	}
+}
