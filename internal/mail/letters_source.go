@@ -11,7 +11,7 @@ type SourceParameters struct {
 	Source       string // its name
 	Person       string // whom it is about, if it is about a person
 	Email        string
-	Count        int       // of people who were shut out
+	Count        int       // of people who were shut out or deleted
 	When         time.Time // when it was, or will be
 	Link         string    // to the source's page in the console
 }

@@ -35,16 +35,17 @@ func (s Source) people(ctx context.Context, tx *db.Tx) (n int, err error) {
 	return n, err
 }
 
-// shutOut counts whom the source shut out within the hour and did not let in again.
-func (s Source) shutOut(ctx context.Context, tx *db.Tx) (n int, err error) {
+// taken counts whom the source shut out or deleted within the hour and who did not come back. Who was
+// out long before their deletion counts too: it takes away what shutting out had kept.
+func (s Source) taken(ctx context.Context, tx *db.Tx) (n int, err error) {
 	_, err = tx.One(ctx, db.Into(&n), `
 		select count(*) from users
-		where org_id = $1 and shut_out_by = $2 and deactivated_at > $3`,
+		where org_id = $1 and shut_out_by = $2 and (deactivated_at > $3 or deleted_at > $3)`,
 		string(s.OrgID), s.ID, db.Time(tx.Now().Add(-within)))
 	return n, err
 }
 
-// beyondMeasure reports whether the source would have shut out too many with so many more. A batch
+// beyondMeasure reports whether the source would have taken away too many with so many more. A batch
 // of which an administrator was told already stays one until it is settled.
 func (s Source) beyondMeasure(ctx context.Context, tx *db.Tx, more int) (bool, error) {
 	if !s.Brake {
@@ -56,7 +57,7 @@ func (s Source) beyondMeasure(ctx context.Context, tx *db.Tx, more int) (bool, e
 		where org_id = $1 and source_id = $2 and kind = $3 and settled_at is null`, string(s.OrgID), s.ID, string(WholeBatch)); err != nil || told {
 		return told, err
 	}
-	taken, err := s.shutOut(ctx, tx)
+	taken, err := s.taken(ctx, tx)
 	if err != nil || taken+more <= mostTaken {
 		return false, err
 	}
@@ -64,7 +65,7 @@ func (s Source) beyondMeasure(ctx context.Context, tx *db.Tx, more int) (bool, e
 	return beyond(taken+more, people), err
 }
 
-// brake tells the administrators once that a source shut out too many. The source went on, and one
+// brake tells the administrators once that a source took away too many. The source went on, and one
 // button brings all of them back.
 func (s *Service) brake(ctx context.Context, tx *db.Tx, source Source) error {
 	over, err := source.beyondMeasure(ctx, tx, 0)
@@ -100,7 +101,7 @@ func (s Source) takes(ctx context.Context, tx *db.Tx, memberships int) (bool, er
 
 // alarm writes the letter about a batch.
 func (s *Service) alarm(ctx context.Context, tx *db.Tx, source Source) error {
-	taken, err := source.shutOut(ctx, tx)
+	taken, err := source.taken(ctx, tx)
 	if err != nil {
 		return err
 	}

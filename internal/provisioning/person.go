@@ -115,7 +115,7 @@ func (s Source) there(ctx context.Context, tx *db.Tx, p Person) error {
 // invite sends an invitation to a person without a way in, where the source does so and no
 // connection of the organization would let them in.
 func (s *Service) invite(ctx context.Context, tx *db.Tx, source Source, org directory.Organization, u directory.User) error {
-	if !source.Invites {
+	if !source.Invites || u.HasWayIn() {
 		return nil
 	}
 	comesIn, err := s.comesIn(ctx, tx, u)
@@ -244,7 +244,7 @@ func (s *Service) replaceAddress(ctx context.Context, tx *db.Tx, source Source, 
 		return who.User, err
 	}
 	source.did("moved", "Name", now.Name, "Email", now.Email)
-	if !now.HasWayIn() && now.Closed() == nil {
+	if now.Closed() == nil {
 		err = s.invite(ctx, tx, source, org, now)
 	}
 	return now, err
@@ -262,15 +262,30 @@ func (s *Service) setActive(ctx context.Context, tx *db.Tx, source Source, u dir
 		source.did("shut_out", "Name", u.Name)
 		return s.brake(ctx, tx, source)
 	}
-	err := directory.Reactivate(ctx, tx, source.Actor(), source.OrgID, u.ID)
+	err := s.letIn(ctx, tx, source.Actor(), source, u.ID)
 	if errors.Is(err, directory.ErrShutOutHere) {
 		source.waitFor(LetInAgain, string(u.ID), u.Name, Details{Email: u.Email})
 		return nil // the person stays out, and the answer says so
 	}
-	if err == nil {
-		source.did("let_in", "Name", u.Name)
-	}
 	return err
+}
+
+// letIn lets a person in again. Being shut out ended the invitation of who had no way in yet, so
+// they are invited as somebody new is.
+func (s *Service) letIn(ctx context.Context, tx *db.Tx, actor directory.Actor, source Source, id directory.UserID) error {
+	if err := directory.Reactivate(ctx, tx, actor, source.OrgID, id); err != nil {
+		return err
+	}
+	u, err := directory.UserByID(ctx, tx, source.OrgID, id)
+	if err != nil {
+		return err
+	}
+	source.did("let_in", "Name", u.Name)
+	org, err := directory.OrganizationByID(ctx, tx, source.OrgID)
+	if err != nil {
+		return err
+	}
+	return s.invite(ctx, tx, source, org, u)
 }
 
 // DeletePerson deletes a person. Beyond the measure the person is only shut out, and the deletion

@@ -30,7 +30,7 @@ const (
 	RemoveMembers Kind = "remove_members" // beyond the measure
 	DeleteGroup   Kind = "delete_group"   // beyond the measure
 	ShutOutOwner  Kind = "shut_out_owner" // was refused; there is only something to be read
-	WholeBatch    Kind = "whole_batch"    // too many were shut out; agreeing brings them back
+	WholeBatch    Kind = "whole_batch"    // too many were shut out or deleted; agreeing brings them back
 )
 
 // Details are what is known beside the subject.
@@ -231,7 +231,7 @@ func (s *Service) agree(ctx context.Context, tx *db.Tx, actor directory.Actor, s
 		_, err = s.replaceAddress(ctx, tx, source, directory.Candidate{User: u}, w.Details.Email)
 		return err
 	case LetInAgain:
-		return directory.Reactivate(ctx, tx, actor, source.OrgID, directory.UserID(w.Subject))
+		return s.letIn(ctx, tx, actor, source, directory.UserID(w.Subject))
 	case DeletePerson:
 		return directory.Delete(ctx, tx, actor, source.OrgID, directory.UserID(w.Subject))
 	case RemoveMembers:
@@ -302,19 +302,24 @@ func (s *Service) AdoptMembers(ctx context.Context, tx *db.Tx, actor directory.A
 	return adopted, nil
 }
 
-// bringBack lets in again whom a source shut out since a time, and stops it: its next call would
-// say the same again.
+// bringBack undoes what a source took away since a time, and stops it: its next call would say the
+// same again.
 func (s *Service) bringBack(ctx context.Context, tx *db.Tx, actor directory.Actor, source Source, since time.Time) error {
-	ids, err := db.List(ctx, tx, db.Value[directory.UserID], `
-		select id from users
-		where org_id = $1 and shut_out_by = $2 and deactivated_at > $3 and deleted_at is null`,
+	all, err := db.List(ctx, tx, func(u *directory.User) []any {
+		return db.Into(&u.ID, (*db.Time)(&u.DeactivatedAt), (*db.Time)(&u.DeletedAt))
+	}, `
+		select id, deactivated_at, deleted_at from users
+		where org_id = $1 and shut_out_by = $2 and (deactivated_at > $3 or deleted_at > $3)`,
 		string(source.OrgID), source.ID, db.Time(since))
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		err := directory.Reactivate(ctx, tx, actor, source.OrgID, id)
-		if err != nil && !errors.Is(err, directory.ErrDenied) { // whom this administrator does not govern stays out
+	for _, u := range all {
+		err := s.undo(ctx, tx, actor, source, u)
+		switch {
+		case errors.Is(err, directory.ErrDenied): // whom this administrator does not govern stays as they are
+		case errors.Is(err, directory.ErrAddressGotten), errors.Is(err, directory.ErrNotFound): // who cannot be restored stays deleted
+		case err != nil:
 			return err
 		}
 	}
@@ -322,4 +327,15 @@ func (s *Service) bringBack(ctx context.Context, tx *db.Tx, actor directory.Acto
 		return nil
 	}
 	return source.turn(ctx, tx, actor, Stopped)
+}
+
+// undo gives a person whom a source shut out or deleted their standing from before. Who was out
+// already when they were deleted stays out: it may be that somebody here had shut them out.
+func (s *Service) undo(ctx context.Context, tx *db.Tx, actor directory.Actor, source Source, u directory.User) error {
+	if !u.DeletedAt.IsZero() {
+		if err := directory.Restore(ctx, tx, actor, source.OrgID, u.ID); err != nil || u.DeactivatedAt.Before(u.DeletedAt) {
+			return err
+		}
+	}
+	return s.letIn(ctx, tx, actor, source, u.ID)
 }

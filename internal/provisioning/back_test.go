@@ -1,0 +1,214 @@
+package provisioning_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/dbtest"
+	"parvis/internal/directory"
+	"parvis/internal/expect"
+	"parvis/internal/naming"
+	"parvis/internal/provisioning"
+)
+
+// inviting opens a house whose source invites, and in which no connection lets anybody in.
+func inviting(t *testing.T) *house {
+	t.Helper()
+	h := open(t)
+	h.ComesIn = func(context.Context, db.Reader, directory.OrgID, naming.Address) (bool, error) { return false, nil }
+	h.update(func(ctx context.Context, tx *db.Tx) (err error) {
+		settings := h.src.Settings()
+		settings.Invites = true
+		_, err = h.Change(ctx, tx, h.owner["alpha"].AsActor(), h.src.OrgID, h.src.ID, settings)
+		return err
+	})
+	return h
+}
+
+// invited returns how many invitations an address of alpha got, and how many of them are open.
+func (h *house) invited(email string) string {
+	h.t.Helper()
+	var all, open int
+	if _, err := h.DB.One(h.t.Context(), db.Into(&all, &open), `
+		select count(*), count(case when withdrawn_at is null and replaced_at is null and accepted_at is null then 1 end)
+		from invitations where org_id = $1 and email = $2`, string(h.src.OrgID), email); err != nil {
+		h.t.Fatal(err)
+	}
+	return fmt.Sprintf("%d, open %d", all, open)
+}
+
+// hireAgain names a person as active, twice: some directories repeat themselves.
+func (h *house) hireAgain(p provisioning.Provisioned) {
+	h.t.Helper()
+	for range 2 {
+		if _, err := h.put(string(p.User.ID), said(p.User.Email)); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+// settleBatch agrees to bring back whom the source took away, or dismisses it.
+func (h *house) settleBatch(agreed bool) {
+	h.t.Helper()
+	for _, w := range h.waiting() {
+		if w.Kind == provisioning.WholeBatch {
+			if err := h.settle(h.owner["alpha"].AsActor(), w, agreed); err != nil {
+				h.t.Fatal(err)
+			}
+			return
+		}
+	}
+	h.t.Fatal("no batch waits")
+}
+
+// Being shut out ends an invitation. Who comes back without a way in gets another.
+func TestWhoComesBackWithoutAWayInIsInvited(t *testing.T) {
+	t.Parallel()
+	h := inviting(t)
+	var late provisioning.Provisioned
+	if err := h.Write(t.Context(), h.src, call, func(tx *db.Tx, s provisioning.Source) (err error) {
+		what := said("late@alpha.example")
+		what.Active = false
+		late, err = h.CreatePerson(t.Context(), tx, s, what)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	expect.Equal(t, "made, but not active", h.invited("late@alpha.example"), "0, open 0")
+	h.hireAgain(late)
+	expect.Equal(t, "active later", h.invited("late@alpha.example"), "1, open 1")
+
+	again := h.hire("again@alpha.example")
+	h.fire(again)
+	expect.Equal(t, "let go", h.invited("again@alpha.example"), "1, open 0")
+	h.hireAgain(again)
+	expect.Equal(t, "hired again", h.invited("again@alpha.example"), "2, open 1")
+
+	h.update(func(ctx context.Context, tx *db.Tx) error {
+		return directory.Deactivate(ctx, tx, h.owner["alpha"].AsActor(), h.src.OrgID, again.User.ID)
+	})
+	h.hireAgain(again)
+	expect.Equal(t, "shut out here", h.invited("again@alpha.example"), "2, open 0")
+	if err := h.settle(h.owner["alpha"].AsActor(), h.waiting()[0], true); err != nil {
+		t.Fatal(err)
+	}
+	expect.Equal(t, "let in here", h.invited("again@alpha.example"), "3, open 1")
+
+	joined := h.hire("joined@alpha.example")
+	dbtest.GivePassword(t, h.DB, string(h.src.OrgID), string(joined.User.ID))
+	h.fire(joined)
+	h.hireAgain(joined)
+	expect.Equal(t, "who has a way in", h.invited("joined@alpha.example")[:1], "1")
+
+	h.ComesIn = func(context.Context, db.Reader, directory.OrgID, naming.Address) (bool, error) { return true, nil }
+	h.fire(late)
+	h.hireAgain(late)
+	expect.Equal(t, "whom a connection lets in", h.invited("late@alpha.example"), "1, open 0")
+}
+
+func TestABatchThatIsBroughtBackIsInvited(t *testing.T) {
+	t.Parallel()
+	h := inviting(t)
+	var people []provisioning.Provisioned
+	for i := range 12 {
+		people = append(people, h.hire(fmt.Sprintf("p%02d@alpha.example", i)))
+	}
+	dbtest.GivePassword(t, h.DB, string(h.src.OrgID), string(people[0].User.ID))
+	h.clock.Advance(time.Minute)
+	for _, p := range people {
+		h.fire(p)
+	}
+	h.settleBatch(true)
+	expect.Equal(t, "who has a way in", h.invited(people[0].User.Email)[:1], "1")
+	for _, p := range people[1:] {
+		expect.Equal(t, p.User.Email, h.invited(p.User.Email), "2, open 1")
+	}
+}
+
+// delete deletes a person by the source.
+func (h *house) delete(p provisioning.Provisioned) (held bool) {
+	h.t.Helper()
+	if err := h.Write(h.t.Context(), h.src, call, func(tx *db.Tx, s provisioning.Source) (err error) {
+		held, err = h.DeletePerson(h.t.Context(), tx, s, string(p.User.ID))
+		return err
+	}); err != nil {
+		h.t.Fatal(err)
+	}
+	return held
+}
+
+// The brake counts deletions of people who were shut out long ago: they take away what is still there.
+func TestTheBrakeCountsWhoWasShutOutLongAgo(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	var people []provisioning.Provisioned
+	for i := range 40 {
+		people = append(people, h.hire(fmt.Sprintf("p%02d@alpha.example", i)))
+	}
+	for _, p := range people[:9] {
+		h.fire(p)
+	}
+	h.clock.Advance(2 * time.Hour)
+	for _, p := range people[9:18] {
+		h.fire(p)
+	}
+	h.clock.Advance(2 * time.Hour)
+	for i, p := range people[:10] {
+		expect.Equal(t, fmt.Sprintf("number %d is held", i), h.delete(p), false)
+	}
+	expect.Equal(t, "letters after ten", h.letters(), 0)
+	expect.Equal(t, "the eleventh of forty is held", h.delete(people[10]), true)
+	expect.Equal(t, "what waits", h.kinds()[0], "delete_person p10 Alpha")
+	expect.Equal(t, "is still there", h.now(h.src.OrgID, string(people[10].User.ID)).DeletedAt.IsZero(), true)
+	h.fire(people[30])
+	expect.Equal(t, "letters when an eleventh is shut out", h.letters(), 1)
+	h.clock.Advance(2 * time.Hour)
+	h.settleBatch(false)
+	expect.Equal(t, "in another hour", h.delete(people[11]), false)
+}
+
+// What a batch deleted comes back too, each as they stood before: nobody is let in whom somebody
+// here had shut out.
+func TestABatchThatIsBroughtBackIsRestored(t *testing.T) {
+	t.Parallel()
+	h := inviting(t)
+	owner, org := h.owner["alpha"].AsActor(), h.src.OrgID
+	var people []provisioning.Provisioned
+	for i := range 40 {
+		people = append(people, h.hire(fmt.Sprintf("p%02d@alpha.example", i)))
+	}
+	early, longOut, again, shutOutHere := people[36], people[37], people[38], people[39]
+	h.delete(early)
+	h.fire(longOut)
+	h.clock.Advance(2 * time.Hour)
+	h.update(func(ctx context.Context, tx *db.Tx) error {
+		return directory.Deactivate(ctx, tx, owner, org, shutOutHere.User.ID)
+	})
+	h.clock.Advance(time.Minute)
+	for _, p := range append(people[:5:5], longOut, again, shutOutHere) {
+		expect.Equal(t, "held", h.delete(p), false)
+	}
+	other := h.hire(again.User.Email)
+	for _, p := range people[5:10] {
+		h.fire(p)
+	}
+	h.clock.Advance(24 * time.Hour)
+	h.settleBatch(true)
+	for _, p := range append(people[:10:10], other) {
+		expect.Equal(t, p.User.Email, h.now(org, string(p.User.ID)).Closed(), nil)
+		expect.Equal(t, "invitations to "+p.User.Email, h.invited(p.User.Email), "2, open 1")
+	}
+	for _, p := range []provisioning.Provisioned{longOut, shutOutHere} {
+		expect.Equal(t, p.User.Email, h.now(org, string(p.User.ID)).Closed(), error(directory.ErrDeactivated))
+		expect.Equal(t, "invitations to "+p.User.Email, h.invited(p.User.Email), "1, open 0")
+	}
+	for _, p := range []provisioning.Provisioned{early, again} {
+		expect.Equal(t, p.User.Email, h.now(org, string(p.User.ID)).Closed(), error(directory.ErrDeleted))
+	}
+	if _, err := h.src.Person(t.Context(), h.DB, string(people[0].User.ID)); err != nil {
+		t.Errorf("the source finds whom it deleted: %v", err)
+	}
+}
