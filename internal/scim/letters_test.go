@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"parvis/internal/db"
+	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/domain"
 	"parvis/internal/expect"
 	"parvis/internal/federation"
 	"parvis/internal/idptest"
+	"parvis/internal/naming"
 	"parvis/internal/provisioning"
 )
 
@@ -116,4 +118,37 @@ func TestAChangedAddressIsInvitedOnce(t *testing.T) {
 	at = "/Users/" + s.hire(t, "quiet@elsewhere.example").id()
 	s.must(t, 200, "PATCH", at, patch(`{"op":"replace","path":"userName","value":"quiet@other.example"}`))
 	expect.Equal(t, "letters with the switch off", len(w.LettersTo(t, "quiet@other.example")), 0)
+}
+
+// Somebody who signs in is told of a changed address at both, and nobody is invited.
+func TestAChangedAddressIsToldToBoth(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	s := w.alpha
+	s.invites(t, true)
+	s.proves(t, "alpha.example")
+	s.proves(t, "alpha.test")
+	id := s.hire(t, "ana@alpha.example").id()
+	dbtest.GivePassword(t, w.DB, string(s.org.ID), id)
+	at, before := "/Users/"+id, w.letters(t) // the invitation
+	s.must(t, 200, "PATCH", at, patch(`{"op":"replace","path":"userName","value":"ana@alpha.test"}`))
+	expect.Equal(t, "letters more", w.letters(t)-before, 2)
+	expect.Equal(t, "letters to the former address, with the invitation", len(w.LettersTo(t, "ana@alpha.example")), 2)
+	told := w.LettersTo(t, "ana@alpha.test")
+	expect.Equal(t, "letters to the new address", len(told), 1)
+	if len(told) > 0 && strings.Contains(told[0].Text, "/invitation/") {
+		t.Errorf("who signs in is invited: %s", told[0].Text)
+	}
+	// The same address, written otherwise or sent again, is no other one.
+	s.must(t, 200, "PUT", at, user("ANA@alpha.test", `"title":"Driver"`))
+	s.refused(t, 400, "invalidValue", "PATCH", at, patch(`{"op":"replace","path":"userName","value":"ana@elsewhere.example"}`))
+	expect.Equal(t, "letters more in the end", w.letters(t)-before, 2)
+	address, err := naming.ParseAddress("ana@alpha.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := directory.UserByID(t.Context(), w.DB, s.org.ID, directory.UserID(id))
+	if err != nil || now.AddressKey() != address.Key {
+		t.Errorf("her address: %q, %v", now.Email, err)
+	}
 }
