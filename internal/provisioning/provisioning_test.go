@@ -463,6 +463,67 @@ func TestTokensOfASource(t *testing.T) {
 	}
 }
 
+// Administrators are told of the end of a token 30, 7 and 1 days before, each time once; of another
+// organization nobody is told, and nobody where another token follows.
+func TestLettersBeforeATokenEnds(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.user("alpha", "admin@alpha.example", directory.Administrator)
+	h.user("alpha", "help@alpha.example", directory.Helpdesk)
+	issue := func(s provisioning.Source) provisioning.Token {
+		t.Helper()
+		var token provisioning.Token
+		h.update(func(ctx context.Context, tx *db.Tx) (err error) {
+			token, _, err = h.Issue(ctx, tx, directory.Operator(), s.OrgID, s.ID)
+			return err
+		})
+		return token
+	}
+	token := issue(h.src)
+	told := map[string]int{}
+	sweep := func() {
+		t.Helper()
+		for range 2 {
+			if err := h.Sweep(t.Context(), h.DB); err != nil {
+				t.Fatal(err)
+			}
+		}
+		clear(told)
+		for _, org := range []string{"alpha", "beta"} {
+			var n int
+			if _, err := h.DB.One(t.Context(), db.Into(&n), `select count(*) from letters where org_id = $1 and kind = 'source'`, string(h.org[org].ID)); err != nil {
+				t.Fatal(err)
+			}
+			told[org] = n
+		}
+	}
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		before  time.Duration
+		letters int // to the owner and the administrator
+	}{
+		{30*day + time.Second, 0}, {30 * day, 2}, {7*day + time.Second, 2}, {7 * day, 4}, {day + time.Second, 4}, {day, 6}, {time.Second, 6}, {-time.Second, 6},
+	} {
+		h.clock.Advance(token.EndsAt.Add(-c.before).Sub(h.clock.Now()))
+		sweep()
+		expect.Equal(t, fmt.Sprint("letters ", c.before, " before the end"), told["alpha"], c.letters)
+	}
+	expect.Equal(t, "letters of another organization", told["beta"], 0)
+
+	first := issue(h.src)
+	beta := h.source("beta", "Okta", provisioning.On)
+	issue(beta)
+	h.clock.Advance(300 * day)
+	issue(h.src) // follows the first one
+	h.update(func(ctx context.Context, tx *db.Tx) error {
+		return directory.Suspend(ctx, tx, directory.Operator(), h.org["beta"].ID)
+	})
+	h.clock.Advance(first.EndsAt.Add(-day).Sub(h.clock.Now()))
+	sweep()
+	expect.Equal(t, "letters where another token follows", told["alpha"], 6)
+	expect.Equal(t, "letters of a suspended organization", told["beta"], 0)
+}
+
 func TestADeletedSourceLetsGo(t *testing.T) {
 	t.Parallel()
 	h := open(t)
