@@ -524,6 +524,65 @@ func TestLettersBeforeATokenEnds(t *testing.T) {
 	expect.Equal(t, "letters of a suspended organization", told["beta"], 0)
 }
 
+// Calls, and what was settled, are kept for 30 days. What still waits stays, however old.
+func TestWhatIsKeptFor30Days(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	sources := map[string]provisioning.Source{"alpha": h.src, "beta": h.source("beta", "Okta", provisioning.On)}
+	// asks makes two calls, of which one asks for somebody who is there, and settles that.
+	asks := func(org string, number int, settled bool) {
+		t.Helper()
+		there, s := fmt.Sprintf("there%d@%s.example", number, org), sources[org]
+		h.user(org, there, directory.Member)
+		if _, err := h.tryHire(s, there); !errors.Is(err, provisioning.ErrUniqueness) {
+			t.Fatalf("who is there: %v", err)
+		}
+		if _, err := h.tryHire(s, fmt.Sprintf("new%d@%s.example", number, org)); err != nil {
+			t.Fatal(err)
+		}
+		if !settled {
+			return
+		}
+		all, err := provisioning.WaitingFor(t.Context(), h.DB, directory.Operator(), s, 1)
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%d wait, %v", len(all), err)
+		}
+		h.update(func(ctx context.Context, tx *db.Tx) error {
+			return h.Settle(ctx, tx, directory.Operator(), s, all[0].ID, false)
+		})
+	}
+	left := func() string {
+		t.Helper()
+		if err := h.Sweep(t.Context(), h.DB); err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for _, org := range []string{"alpha", "beta"} {
+			for _, query := range []string{`source_calls where org_id = $1`, `source_waiting where org_id = $1 and settled_at is not null`, `source_waiting where org_id = $1 and settled_at is null`} {
+				var n int
+				if _, err := h.DB.One(t.Context(), db.Into(&n), `select count(*) from `+query, string(h.org[org].ID)); err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, fmt.Sprint(n))
+			}
+		}
+		return strings.Join(all, " ")
+	}
+	const kept = 30 * 24 * time.Hour
+	asks("alpha", 1, true)
+	asks("beta", 1, true)
+	h.clock.Advance(time.Second)
+	asks("alpha", 2, true)
+	asks("beta", 2, true)
+	asks("beta", 3, false)
+	h.clock.Advance(kept - time.Second)
+	expect.Equal(t, "after 30 days", left(), "4 2 0 6 2 1")
+	h.clock.Advance(time.Second)
+	expect.Equal(t, "a second later", left(), "2 1 0 4 1 1")
+	h.clock.Advance(time.Second)
+	expect.Equal(t, "two seconds later", left(), "0 0 0 0 0 1")
+}
+
 func TestADeletedSourceLetsGo(t *testing.T) {
 	t.Parallel()
 	h := open(t)
