@@ -463,8 +463,8 @@ func TestTokensOfASource(t *testing.T) {
 	}
 }
 
-// Administrators are told of the end of a token 30, 7 and 1 days before, each time once; of another
-// organization nobody is told, and nobody where another token follows.
+// Administrators get a letter 30, 7 and 1 days before a token ends, each time once. Those of another
+// organization get none, and none is written where another token follows.
 func TestLettersBeforeATokenEnds(t *testing.T) {
 	t.Parallel()
 	h := open(t)
