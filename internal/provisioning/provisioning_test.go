@@ -463,6 +463,126 @@ func TestTokensOfASource(t *testing.T) {
 	}
 }
 
+// Administrators get a letter 30, 7 and 1 days before a token ends, each time once. Those of another
+// organization get none, and none is written where another token follows.
+func TestLettersBeforeATokenEnds(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.user("alpha", "admin@alpha.example", directory.Administrator)
+	h.user("alpha", "help@alpha.example", directory.Helpdesk)
+	issue := func(s provisioning.Source) provisioning.Token {
+		t.Helper()
+		var token provisioning.Token
+		h.update(func(ctx context.Context, tx *db.Tx) (err error) {
+			token, _, err = h.Issue(ctx, tx, directory.Operator(), s.OrgID, s.ID)
+			return err
+		})
+		return token
+	}
+	token := issue(h.src)
+	told := map[string]int{}
+	sweep := func() {
+		t.Helper()
+		for range 2 {
+			if err := h.Sweep(t.Context(), h.DB); err != nil {
+				t.Fatal(err)
+			}
+		}
+		clear(told)
+		for _, org := range []string{"alpha", "beta"} {
+			var n int
+			if _, err := h.DB.One(t.Context(), db.Into(&n), `select count(*) from letters where org_id = $1 and kind = 'source'`, string(h.org[org].ID)); err != nil {
+				t.Fatal(err)
+			}
+			told[org] = n
+		}
+	}
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		before  time.Duration
+		letters int // to the owner and the administrator
+	}{
+		{30*day + time.Second, 0}, {30 * day, 2}, {7*day + time.Second, 2}, {7 * day, 4}, {day + time.Second, 4}, {day, 6}, {time.Second, 6}, {-time.Second, 6},
+	} {
+		h.clock.Advance(token.EndsAt.Add(-c.before).Sub(h.clock.Now()))
+		sweep()
+		expect.Equal(t, fmt.Sprint("letters ", c.before, " before the end"), told["alpha"], c.letters)
+	}
+	expect.Equal(t, "letters of another organization", told["beta"], 0)
+
+	first := issue(h.src)
+	beta := h.source("beta", "Okta", provisioning.On)
+	issue(beta)
+	h.clock.Advance(300 * day)
+	issue(h.src) // follows the first one
+	h.update(func(ctx context.Context, tx *db.Tx) error {
+		return directory.Suspend(ctx, tx, directory.Operator(), h.org["beta"].ID)
+	})
+	h.clock.Advance(first.EndsAt.Add(-day).Sub(h.clock.Now()))
+	sweep()
+	expect.Equal(t, "letters where another token follows", told["alpha"], 6)
+	expect.Equal(t, "letters of a suspended organization", told["beta"], 0)
+}
+
+// Calls, and what was settled, are kept for 30 days. What still waits stays, however old.
+func TestWhatIsKeptFor30Days(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	sources := map[string]provisioning.Source{"alpha": h.src, "beta": h.source("beta", "Okta", provisioning.On)}
+	// asks makes two calls, of which one asks for somebody who is there, and settles that.
+	asks := func(org string, number int, settled bool) {
+		t.Helper()
+		there, s := fmt.Sprintf("there%d@%s.example", number, org), sources[org]
+		h.user(org, there, directory.Member)
+		if _, err := h.tryHire(s, there); !errors.Is(err, provisioning.ErrUniqueness) {
+			t.Fatalf("who is there: %v", err)
+		}
+		if _, err := h.tryHire(s, fmt.Sprintf("new%d@%s.example", number, org)); err != nil {
+			t.Fatal(err)
+		}
+		if !settled {
+			return
+		}
+		all, err := provisioning.WaitingFor(t.Context(), h.DB, directory.Operator(), s, 1)
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%d wait, %v", len(all), err)
+		}
+		h.update(func(ctx context.Context, tx *db.Tx) error {
+			return h.Settle(ctx, tx, directory.Operator(), s, all[0].ID, false)
+		})
+	}
+	left := func() string {
+		t.Helper()
+		if err := h.Sweep(t.Context(), h.DB); err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for _, org := range []string{"alpha", "beta"} {
+			for _, query := range []string{`source_calls where org_id = $1`, `source_waiting where org_id = $1 and settled_at is not null`, `source_waiting where org_id = $1 and settled_at is null`} {
+				var n int
+				if _, err := h.DB.One(t.Context(), db.Into(&n), `select count(*) from `+query, string(h.org[org].ID)); err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, fmt.Sprint(n))
+			}
+		}
+		return strings.Join(all, " ")
+	}
+	const kept = 30 * 24 * time.Hour
+	asks("alpha", 1, true)
+	asks("beta", 1, true)
+	h.clock.Advance(time.Second)
+	asks("alpha", 2, true)
+	asks("beta", 2, true)
+	asks("beta", 3, false)
+	h.clock.Advance(kept - time.Second)
+	expect.Equal(t, "after 30 days", left(), "4 2 0 6 2 1")
+	h.clock.Advance(time.Second)
+	expect.Equal(t, "a second later", left(), "2 1 0 4 1 1")
+	h.clock.Advance(time.Second)
+	expect.Equal(t, "two seconds later", left(), "0 0 0 0 0 1")
+}
+
 func TestADeletedSourceLetsGo(t *testing.T) {
 	t.Parallel()
 	h := open(t)

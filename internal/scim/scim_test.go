@@ -358,6 +358,54 @@ func TestSCM2WhatIsNoCall(t *testing.T) {
 	s.must(t, 200, "GET", "/Users", "")
 }
 
+// A token that has ended, and one of an organization that is suspended, open nothing and change nothing.
+func TestSCM2TokensEnd(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	s := w.alpha
+	ana := s.hire(t, "ana@alpha.example").id()
+	w.beta.hire(t, "ben@beta.example")
+	tables := func() string {
+		return dump(t, w) + dbtest.Dump(t, w.DB, "sources") + dbtest.Dump(t, w.DB, "source_tokens") + dbtest.Dump(t, w.DB, "source_calls")
+	}
+	opensNothing := func(s *source, ana string) {
+		t.Helper()
+		w.Clock.Advance(2 * time.Minute) // a use would be noted
+		before := tables()
+		for _, c := range [][3]string{
+			{"GET", "/Users", ""}, {"GET", "/Users/" + ana, ""}, {"POST", "/Users", user("new@alpha.example")}, {"PUT", "/Users/" + ana, user("ana@alpha.example", `"active":false`)},
+			{"PATCH", "/Users/" + ana, patch(`{"op":"replace","path":"active","value":false}`)}, {"DELETE", "/Users/" + ana, ""}, {"POST", "/Groups", group("Drivers", ana)},
+			{"POST", "/Bulk", `{"schemas":["` + document.BulkURI + `"],"Operations":[{"method":"DELETE","path":"/Users/` + ana + `"}]}`},
+		} {
+			r := s.call(t, c[0], c[1], c[2])
+			if r.status != 401 || r.header.Get("WWW-Authenticate") == "" || strings.Contains(r.text, "ana@") {
+				t.Errorf("%s %s: %d %s", c[0], c[1], r.status, r.text)
+			}
+		}
+		if tables() != before {
+			t.Error("something changed")
+		}
+	}
+	turn := func(to func(context.Context, *db.Tx, directory.Actor, directory.OrgID) error) {
+		t.Helper()
+		w.Update(t, func(ctx context.Context, tx *db.Tx) error { return to(ctx, tx, directory.Operator(), s.org.ID) })
+	}
+	turn(directory.Suspend)
+	opensNothing(s, ana)
+	w.beta.must(t, 200, "GET", "/Users", "")
+	turn(directory.Resume)
+	s.must(t, 200, "GET", "/Users/"+ana, "")
+
+	tokens, err := provisioning.Tokens(t.Context(), w.DB, directory.Operator(), s.org.ID, s.ID)
+	if err != nil || len(tokens) != 1 {
+		t.Fatalf("%d tokens, %v", len(tokens), err)
+	}
+	w.Clock.Advance(tokens[0].EndsAt.Sub(w.Clock.Now()) - time.Second)
+	s.must(t, 200, "GET", "/Users/"+ana, "")
+	w.Clock.Advance(time.Second)
+	opensNothing(s, ana)
+}
+
 // What nobody would send by mistake is refused, and changes nothing.
 func TestSCM1HostileInput(t *testing.T) {
 	t.Parallel()

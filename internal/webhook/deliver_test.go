@@ -121,6 +121,44 @@ func TestOnlyWhatWasChosenIsSent(t *testing.T) {
 	}
 }
 
+// Attempts are kept for 30 days, of each organization.
+func TestAttemptsAreKeptFor30Days(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	h := open(t, r.name())
+	hooks := map[string]webhook.Webhook{}
+	for _, org := range []string{"alpha", "beta"} {
+		hooks[org], _ = h.add(org, r.URL+"/"+org)
+	}
+	try := func() {
+		t.Helper()
+		for org, w := range hooks {
+			if _, err := h.sender.Try(t.Context(), h.owner[org], w.OrgID, w.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	left := func() (all []int) {
+		t.Helper()
+		if err := webhook.SweepKept(t.Context(), h.DB); err != nil {
+			t.Fatal(err)
+		}
+		for _, org := range []string{"alpha", "beta"} {
+			all = append(all, h.count(`select count(*) from webhook_attempts where org_id = $1`, string(h.org[org])))
+		}
+		return all
+	}
+	try()
+	h.clock.Advance(time.Second)
+	try()
+	h.clock.Advance(webhook.AttemptsKept - time.Second)
+	expect.Equal(t, "attempts after 30 days", fmt.Sprint(left()), "[2 2]")
+	h.clock.Advance(time.Second)
+	expect.Equal(t, "attempts a second later", fmt.Sprint(left()), "[1 1]")
+	h.clock.Advance(time.Second)
+	expect.Equal(t, "attempts two seconds later", fmt.Sprint(left()), "[0 0]")
+}
+
 // A receiver that was down for two days gets everything afterwards.
 func TestTwoDaysDownLoseNothing(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,182 @@
+package scim_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"parvis/internal/db"
+	"parvis/internal/dbtest"
+	"parvis/internal/directory"
+	"parvis/internal/expect"
+	"parvis/internal/provisioning"
+	"parvis/internal/scim/document"
+)
+
+// waiting returns what waits for an administrator: each kind with its subject, in order.
+func (s *source) waiting(t testing.TB) (all []string) {
+	t.Helper()
+	found, err := provisioning.WaitingFor(t.Context(), s.w.DB, directory.Operator(), s.Source, 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range found {
+		all = append(all, string(w.Kind)+" "+w.Subject)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// agree settles what waits of a kind.
+func (s *source) agree(t testing.TB, kind provisioning.Kind) {
+	t.Helper()
+	all, err := provisioning.WaitingFor(t.Context(), s.w.DB, directory.Operator(), s.Source, 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(all, func(w provisioning.Waiting) bool { return w.Kind == kind })
+	if i < 0 {
+		t.Fatalf("no %s waits", kind)
+	}
+	s.w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return s.w.Sources.Settle(ctx, tx, directory.Operator(), s.Source, all[i].ID, true)
+	})
+}
+
+// said returns what is kept of the calls that ended in a way: method, path, what was done and what
+// was wrong, in order.
+func (s *source) said(t testing.TB, outcome provisioning.Outcome) (all []string) {
+	t.Helper()
+	calls, err := provisioning.Calls(t.Context(), s.w.DB, directory.Operator(), s.Source, provisioning.Call{}, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range calls {
+		if c.Outcome != outcome {
+			continue
+		}
+		one := c.Method + " " + c.Path
+		for _, r := range slices.Concat(c.Did, c.Notes) {
+			one += " " + r.Key
+		}
+		all = append(all, one)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// A deletion beyond the measure is answered 202: the person is shut out and stays, until somebody
+// agrees. The source's calls say that it waits.
+func TestADeletionThatIsHeldIsAccepted(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	s := w.alpha
+	var ids []string
+	for i := range 13 {
+		ids = append(ids, s.hire(t, fmt.Sprintf("p%02d@alpha.example", i)).id())
+	}
+	ben := w.beta.hire(t, "ben@beta.example").id()
+	for _, id := range ids[:10] {
+		s.must(t, 204, "DELETE", "/Users/"+id, "")
+	}
+	expect.Equal(t, "held of ten", strings.Join(s.said(t, provisioning.Held), ", "), "")
+	at := "/Users/" + ids[10]
+	expect.Equal(t, "the answer", s.must(t, 202, "DELETE", at, "").text, "")
+	expect.Equal(t, "shut out, and there", s.must(t, 200, "GET", at, "").get("active"), any(false))
+	expect.Equal(t, "the call", strings.Join(s.said(t, provisioning.Held), ", "),
+		"DELETE "+at+" provisioning.did.shut_out provisioning.did.waits.whole_batch provisioning.did.waits.delete_person")
+	bulk := s.must(t, 200, "POST", "/Bulk", bulkOf(`{"method":"DELETE","path":"/Users/`+ids[11]+`"}`))
+	if !strings.Contains(bulk.text, `"202"`) {
+		t.Errorf("in bulk: %s", bulk.text)
+	}
+	expect.Equal(t, "what waits", strings.Join(s.waiting(t), ", "), strings.Join(sorted([]string{"delete_person " + ids[10], "delete_person " + ids[11], "whole_batch " + s.ID}), ", "))
+	expect.Equal(t, "calls that wait", len(s.said(t, provisioning.Held)), 2)
+	s.must(t, 202, "DELETE", at, "")
+	expect.Equal(t, "what waits, asked again", len(s.waiting(t)), 3)
+	w.beta.must(t, 204, "DELETE", "/Users/"+ben, "") // the measure is of one source
+	s.agree(t, provisioning.DeletePerson)
+	s.agree(t, provisioning.DeletePerson)
+	s.refused(t, 404, "", "GET", at, "")
+	s.refused(t, 404, "", "GET", "/Users/"+ids[11], "")
+}
+
+// The same of groups that would lose many: they stay as they are.
+func TestAGroupThatIsHeldIsAccepted(t *testing.T) {
+	t.Parallel()
+	s := start(t).alpha
+	var ids []string
+	for i := range 12 {
+		ids = append(ids, s.hire(t, fmt.Sprintf("p%02d@alpha.example", i)).id())
+	}
+	g := s.must(t, 201, "POST", "/Groups", group("Drivers", ids...)).id()
+	at := "/Groups/" + g
+	s.must(t, 202, "PATCH", at, patch(`{"op":"replace","path":"members","value":[]}`))
+	put := s.must(t, 202, "PUT", at, group("Drivers"))
+	members, _ := put.get("members").([]any)
+	expect.Equal(t, "the answer has whom it keeps", len(members), 12)
+	s.must(t, 202, "DELETE", at, "")
+	members, _ = s.must(t, 200, "GET", at, "").get("members").([]any)
+	expect.Equal(t, "they stay", len(members), 12)
+	expect.Equal(t, "what waits", strings.Join(s.waiting(t), ", "), "delete_group "+g+", remove_members "+g)
+	expect.Equal(t, "the calls", strings.Join(s.said(t, provisioning.Held), ", "),
+		"DELETE "+at+" provisioning.did.waits.delete_group, PATCH "+at+" provisioning.did.waits.remove_members, PUT "+at+" provisioning.did.waits.remove_members")
+	s.agree(t, provisioning.RemoveMembers)
+	if left := s.must(t, 200, "GET", at, "").get("members"); left != nil {
+		t.Errorf("once agreed: %v", left)
+	}
+	s.agree(t, provisioning.DeleteGroup)
+	s.refused(t, 404, "", "GET", at, "")
+}
+
+// SCM-4: an owner is shut out by no call. It is refused, said in the call log, and told to the owners once.
+func TestSCM4NoCallShutsOutAnOwner(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	s := w.alpha
+	ana := s.hire(t, "ana@alpha.example", `"displayName":"Ana"`).id()
+	dbtest.GivePassword(t, w.DB, string(s.org.ID), ana)
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return directory.ChangeRole(ctx, tx, directory.Operator(), s.org.ID, directory.UserID(ana), directory.Owner)
+	})
+	tables := func() (all string) {
+		for _, table := range []string{"users", "provisioned", "audit_events"} {
+			all += dbtest.Dump(t, w.DB, table)
+		}
+		return all
+	}
+	at, before := "/Users/"+ana, tables()
+	s.refused(t, 403, "", "PATCH", at, patch(`{"op":"replace","path":"active","value":false}`))
+	s.refused(t, 403, "", "PATCH", at, patch(`{"op":"replace","value":{"active":false,"displayName":"X"}}`))
+	s.refused(t, 403, "", "PUT", at, user("ana@alpha.example", `"active":false`))
+	s.refused(t, 403, "", "DELETE", at, "")
+	bulk := s.must(t, 200, "POST", "/Bulk", bulkOf(`{"method":"DELETE","path":"`+at+`"}`))
+	if !strings.Contains(bulk.text, `"403"`) {
+		t.Errorf("in bulk: %s", bulk.text)
+	}
+	if tables() != before {
+		t.Error("something changed")
+	}
+	expect.Equal(t, "still in", s.must(t, 200, "GET", at, "").get("active"), any(true))
+	expect.Equal(t, "what waits", strings.Join(s.waiting(t), ", "), "shut_out_owner "+ana)
+	refused := s.said(t, provisioning.Refused)
+	expect.Equal(t, "calls that were refused", len(refused), 5)
+	for _, one := range refused {
+		if !strings.HasSuffix(one, at+" provisioning.did.waits.shut_out_owner provisioning.owner") {
+			t.Errorf("a call that was refused: %s", one)
+		}
+	}
+	expect.Equal(t, "calls that wait", len(s.said(t, provisioning.Held)), 0)
+	expect.Equal(t, "letters to the owner", len(w.LettersTo(t, "ana@alpha.example")), 1)
+	s.must(t, 200, "PATCH", at, patch(`{"op":"replace","path":"displayName","value":"Somebody Else"}`))
+	now, err := directory.UserByID(t.Context(), w.DB, s.org.ID, directory.UserID(ana))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect.Equal(t, "her name", now.Name, "Ana")
+}
+
+func bulkOf(operations ...string) string {
+	return `{"schemas":["` + document.BulkURI + `"],"Operations":[` + strings.Join(operations, ",") + `]}`
+}

@@ -1,0 +1,156 @@
+package scim_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"parvis/internal/db"
+	"parvis/internal/dbtest"
+	"parvis/internal/directory"
+	"parvis/internal/domain"
+	"parvis/internal/expect"
+	"parvis/internal/federation"
+	"parvis/internal/idptest"
+	"parvis/internal/naming"
+	"parvis/internal/provisioning"
+)
+
+// invites turns the switch of a source that invites whom no connection lets in.
+func (s *source) invites(t testing.TB, on bool) {
+	t.Helper()
+	n := s.Settings()
+	n.Invites = on
+	s.w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
+		s.Source, err = s.w.Sources.Change(ctx, tx, directory.Operator(), s.org.ID, s.ID, n)
+		return err
+	})
+}
+
+// proves makes a domain the organization's.
+func (s *source) proves(t testing.TB, name string) {
+	t.Helper()
+	s.w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		d, err := domain.Add(ctx, tx, directory.Operator(), s.org.ID, name)
+		if err == nil {
+			_, err = tx.Exec(ctx, `update domains set proven_at = $1 where org_id = $2 and id = $3`, db.Time(tx.Now()), string(s.org.ID), d.ID)
+		}
+		return err
+	})
+}
+
+// connects gives the organization a connection that lets in people with an address of its domains.
+func (s *source) connects(t testing.TB) {
+	t.Helper()
+	s.w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		c, err := new(federation.Hub).Create(ctx, tx, directory.Operator(), s.org.ID, federation.New{Provider: federation.Okta, Protocol: federation.SAML, Name: "Okta"})
+		if err == nil {
+			_, err = tx.Exec(ctx, `update connections set state = 'on', vouches = $1 where org_id = $2 and id = $3`, true, string(s.org.ID), c.ID)
+		}
+		return err
+	})
+}
+
+// letters counts all letters that were written.
+func (w *world) letters(t testing.TB) (n int) {
+	t.Helper()
+	if _, err := w.DB.One(t.Context(), db.Into(&n), `select count(*) from letters`); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Who comes in by a connection is mailed nothing, whatever the switch says. Anybody else is invited
+// where the switch is on, and the invitation leads to the user who was made.
+func TestTheSwitchThatInvites(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	s := w.alpha
+	s.hire(t, "off@alpha.example")
+	expect.Equal(t, "letters with the switch off", w.letters(t), 0)
+	s.invites(t, true)
+	s.proves(t, "alpha.example")
+	s.hire(t, "first@alpha.example")
+	expect.Equal(t, "without a connection", len(w.LettersTo(t, "first@alpha.example")), 1)
+	s.connects(t)
+	s.hire(t, "linked@alpha.example")
+	expect.Equal(t, "by a connection that lets them in", len(w.LettersTo(t, "linked@alpha.example")), 0)
+	s.hire(t, "partner@elsewhere.example")
+	expect.Equal(t, "outside the proven domains", len(w.LettersTo(t, "partner@elsewhere.example")), 1)
+	s.hire(t, "gone@elsewhere.example", `"active":false`)
+	expect.Equal(t, "who is shut out", len(w.LettersTo(t, "gone@elsewhere.example")), 0)
+	s.refused(t, 409, "uniqueness", "POST", "/Users", user("partner@elsewhere.example"))
+	expect.Equal(t, "who is there already", len(w.LettersTo(t, "partner@elsewhere.example")), 1)
+	s.invites(t, false)
+	s.hire(t, "visitor@elsewhere.example")
+	expect.Equal(t, "with the switch off again", len(w.LettersTo(t, "visitor@elsewhere.example")), 0)
+	expect.Equal(t, "letters of all", w.letters(t), 2)
+	w.beta.hire(t, "partner@elsewhere.example") // the neighbour's switch is its own
+	expect.Equal(t, "letters of the neighbour", w.letters(t), 2)
+	expect.Equal(t, "calls that say so", strings.Count(strings.Join(s.said(t, provisioning.Done), "\n"), "provisioning.did.invited"), 2)
+}
+
+// Somebody who has not joined is invited at a changed address, once, and no longer at the former one.
+func TestAChangedAddressIsInvitedOnce(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	s := w.alpha
+	s.invites(t, true)
+	at := "/Users/" + s.hire(t, "partner@elsewhere.example").id()
+	former := w.Link(t, "partner@elsewhere.example", "/invitation/")
+	w.Clock.Advance(time.Minute)
+	s.must(t, 200, "PATCH", at, patch(`{"op":"replace","path":"userName","value":"partner@other.example"}`))
+	s.must(t, 200, "PATCH", at, patch(`{"op":"replace","path":"userName","value":"Partner@Other.example"}`, `{"op":"add","path":"title","value":"Guest"}`))
+	s.must(t, 200, "PUT", at, user("partner@other.example", `"displayName":"Partner"`))
+	expect.Equal(t, "letters to the new address", len(w.LettersTo(t, "partner@other.example")), 1)
+	expect.Equal(t, "letters of all", w.letters(t), 2)
+	b := w.Browser(t)
+	idptest.Want(t, b.Get(former), idptest.NoField("password"))
+	p := b.Get(w.Link(t, "partner@other.example", "/invitation/")).Form("main").
+		Fill("password", idptest.Password).Fill("repetition", idptest.Password).Submit("")
+	idptest.Want(t, p, idptest.Path("/o/alpha/home"))
+	found, err := directory.Addressed(t.Context(), w.DB, s.org.ID, []string{"partner@other.example", "partner@elsewhere.example"})
+	if err != nil || len(found) != 1 {
+		t.Fatalf("who came in: %+v, %v", found, err)
+	}
+	expect.Equal(t, "who came in", "/Users/"+string(found[0].ID), at)
+	expect.Equal(t, "their way in", found[0].HasWayIn(), true)
+	s.invites(t, false)
+	at = "/Users/" + s.hire(t, "quiet@elsewhere.example").id()
+	s.must(t, 200, "PATCH", at, patch(`{"op":"replace","path":"userName","value":"quiet@other.example"}`))
+	expect.Equal(t, "letters with the switch off", len(w.LettersTo(t, "quiet@other.example")), 0)
+}
+
+// A changed address of somebody who signs in is written to both addresses, and nobody is invited.
+func TestAChangedAddressIsToldToBoth(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	s := w.alpha
+	s.invites(t, true)
+	s.proves(t, "alpha.example")
+	s.proves(t, "alpha.test")
+	id := s.hire(t, "ana@alpha.example").id()
+	dbtest.GivePassword(t, w.DB, string(s.org.ID), id)
+	at, before := "/Users/"+id, w.letters(t) // the invitation
+	s.must(t, 200, "PATCH", at, patch(`{"op":"replace","path":"userName","value":"ana@alpha.test"}`))
+	expect.Equal(t, "letters more", w.letters(t)-before, 2)
+	expect.Equal(t, "letters to the former address, with the invitation", len(w.LettersTo(t, "ana@alpha.example")), 2)
+	told := w.LettersTo(t, "ana@alpha.test")
+	expect.Equal(t, "letters to the new address", len(told), 1)
+	if len(told) > 0 && strings.Contains(told[0].Text, "/invitation/") {
+		t.Errorf("who signs in is invited: %s", told[0].Text)
+	}
+	// The same address, written otherwise or sent again, is no other one.
+	s.must(t, 200, "PUT", at, user("ANA@alpha.test", `"title":"Driver"`))
+	s.refused(t, 400, "invalidValue", "PATCH", at, patch(`{"op":"replace","path":"userName","value":"ana@elsewhere.example"}`))
+	expect.Equal(t, "letters more in the end", w.letters(t)-before, 2)
+	address, err := naming.ParseAddress("ana@alpha.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := directory.UserByID(t.Context(), w.DB, s.org.ID, directory.UserID(id))
+	if err != nil || now.AddressKey() != address.Key {
+		t.Errorf("her address: %q, %v", now.Email, err)
+	}
+}
