@@ -42,14 +42,25 @@ export async function startServer(env = {}) {
   });
 }
 
-// freePort is one that was free just now, for programs that cannot choose themselves.
+// freePort returns a port on which nobody listens, another one at each call, for programs that
+// cannot choose themselves. It is below those that the system gives to connections and to listeners
+// on port 0 (from 32768 on), so nobody gets it before the program does. Test files, each in a
+// process of its own, begin far from each other.
+let nextPort = (process.pid * 131) % 21000;
 export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = 11000 + nextPort;
+    nextPort = (nextPort + 1) % 21000;
+    const server = createServer().listen(port, '127.0.0.1');
+    try {
+      await once(server, 'listening');
+    } catch {
+      continue;
+    }
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 // start starts the program and waits until found sees its addresses in what it prints.

@@ -103,6 +103,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"app", "measure trace region provisioning scim api once db secret i18n outbound audit lifetime limit mail directory domain credential session signin administration access application edge page op op/ask federation webhook web console", ""},
 	{"mailbox", "", ""},
 	{"expect", "", ""},
+	{"loopback", "", ""},
 	{"dbtest", "db secret", ""},
 	{"authenticator", "secret", ""},
 	{"federation/providertest", "", ""},

@@ -151,14 +151,15 @@ func (b *bench) sending(ctx context.Context, allowed ...string) (*sending, error
 
 // found makes ten organizations.
 func (s *sending) found(ctx context.Context) error {
+	s.orgs = make([]directory.OrgID, 10)
 	return s.db.Update(ctx, func(tx *db.Tx) error {
-		for range 10 {
-			name := fmt.Sprintf("bench-%d", len(s.orgs))
+		for i := range s.orgs {
+			name := fmt.Sprintf("bench-%d", i)
 			o, err := directory.CreateOrganization(ctx, tx, directory.Operator(), directory.NewOrganization{DisplayName: name, ShortName: name, Language: "en"})
 			if err != nil {
 				return err
 			}
-			s.orgs = append(s.orgs, o.ID)
+			s.orgs[i] = o.ID
 		}
 		return nil
 	})

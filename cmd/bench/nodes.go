@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -53,12 +54,15 @@ func (b *bench) nodes() error {
 		return err
 	}
 	kinds := questionsOf(people)
-	costs := make([][2]cost, len(kinds))
+	// Callers who come at the same time share what a node asks the database for all of them. Three
+	// nodes with as many callers for each as the one has are compared, and the same callers on both.
+	sides := [4]struct{ nodes, callers int }{{1, 1}, {3, 3}, {1, 4}, {3, 4}}
+	costs := make([][4]cost, len(kinds))
 	// The first round opens connections and prepares statements, and does not count.
 	for round := range b.rounds + 1 {
-		for i := range 2 {
-			i = (i + round) % 2 // who is first changes with each round
-			if err := b.together(nodes[:[]int{1, 3}[i]], kinds, func(k int, one cost) {
+		for i := range sides {
+			i = (i + round) % len(sides) // who is first changes with each round
+			if err := b.together(nodes[:sides[i].nodes], sides[i].callers, kinds, func(k int, one cost) {
 				if round > 0 {
 					costs[k][i].add(one)
 				}
@@ -67,14 +71,21 @@ func (b *bench) nodes() error {
 			}
 		}
 	}
-	b.rows = []string{"| what, on PostgreSQL, 4 callers | CPU on one node | CPU on three | three ÷ one | run again, on one and on three |", "|---|---|---|---|---|"}
-	for k, kind := range kinds {
-		one, three := costs[k][0], costs[k][1]
-		b.line(kind.what, "%.2f ms | %.2f ms | %.2f | %.2f %%, %.2f %%%s", one.each()*1e3, three.each()*1e3, three.each()/one.each(), one.share()*100, three.share()*100, marked(append(one.others, three.others...)))
-	}
+	b.table(kinds, costs)
 	fmt.Println("\n" + strings.Join(b.rows, "\n"))
 	b.rows = nil
 	return nil
+}
+
+// table writes a line for each kind of request, from its costs on the sides of nodes.
+func (b *bench) table(kinds []compared, costs [][4]cost) {
+	b.rows = []string{"| what, on PostgreSQL | one caller: on one node | three callers: on three | ratio | four callers: on one | on three | ratio | run again |", "|---|---|---|---|---|---|---|---|"}
+	for k, kind := range kinds {
+		one, three, busy, spread := costs[k][0], costs[k][1], costs[k][2], costs[k][3]
+		b.line(kind.what, "%.2f ms | %.2f ms | %.2f | %.2f ms | %.2f ms | %.2f | %.2f %%, %.2f %%, %.2f %%, %.2f %%%s",
+			one.each()*1e3, three.each()*1e3, three.each()/one.each(), busy.each()*1e3, spread.each()*1e3, spread.each()/busy.each(),
+			one.share()*100, three.share()*100, busy.share()*100, spread.share()*100, marked(slices.Concat(one.others, three.others, busy.others, spread.others)))
+	}
 }
 
 // cost is what one kind of request came to: of all nodes and of PostgreSQL.
@@ -129,8 +140,8 @@ func (b *bench) nodesOf(data string, asked *side, many int) (nodes []node, stop 
 	return nodes, stop, nil
 }
 
-// together asks everything of some nodes, in turn.
-func (b *bench) together(nodes []node, kinds []compared, tell func(int, cost)) error {
+// together asks everything of some nodes, in turn, by so many callers at the same time.
+func (b *bench) together(nodes []node, callers int, kinds []compared, tell func(int, cost)) error {
 	var servers []*server
 	for _, n := range nodes {
 		servers = append(servers, n.server)
@@ -141,12 +152,12 @@ func (b *bench) together(nodes []node, kinds []compared, tell func(int, cost)) e
 			n := nodes[int(turn.Add(1))%len(nodes)]
 			return kind.ask(n.side, n.client)
 		}
-		load(servers, b.length, 4, ask) // whom nobody asked for a second remembers nothing
+		load(servers, b.length, callers, ask) // whom nobody asked for a second remembers nothing
 		before, err := repeated(servers)
 		if err != nil {
 			return err
 		}
-		out := load(servers, b.length, 4, ask)
+		out := load(servers, b.length, callers, ask)
 		if out.errors > 0 {
 			return fmt.Errorf("%s on %d nodes: %d of %d failed: %w", kind.what, len(nodes), out.errors, out.done, out.err)
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -25,6 +24,7 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"parvis/internal/credential"
+	"parvis/internal/loopback"
 )
 
 // server is a child process that listens on loopback.
@@ -111,14 +111,7 @@ func (s *server) stop() error {
 	return err
 }
 
-func freeAddress() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
+func freeAddress() string { return "127.0.0.1:" + loopback.Port() }
 
 // memory reads a line such as VmRSS or VmHWM of the process, in bytes.
 func (s *server) memory(name string) int64 {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"parvis/internal/loopback"
 )
 
 const pgbouncer = "/usr/sbin/pgbouncer"
@@ -30,7 +32,7 @@ func newPooler(c *cluster, server string) (*pooler, error) {
 	if err := c.own(folder); err != nil {
 		return p, err
 	}
-	port := freePort()
+	port := loopback.Port()
 	host, serverPort, _ := strings.Cut(server, ":")
 	p.file, p.address = filepath.Join(folder, "pgbouncer.ini"), "127.0.0.1:"+port
 	users := filepath.Join(folder, "users")

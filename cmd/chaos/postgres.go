@@ -4,18 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"parvis/internal/db"
+	"parvis/internal/loopback"
 	"parvis/internal/secret"
 )
 
@@ -51,7 +50,7 @@ func newCluster(ctx context.Context, work string) (*cluster, error) {
 		if err := c.own(c.folder(i)); err != nil {
 			return c, err
 		}
-		c.ports[i] = freePort()
+		c.ports[i] = loopback.Port()
 	}
 	file := filepath.Join(c.folder(0), "password")
 	if err := os.WriteFile(file, []byte(c.password+"\n"), 0o644); err != nil { //nolint:gosec // initdb reads it as another user, in a folder of its own.
@@ -270,23 +269,5 @@ func (c *cluster) stop(ctx context.Context) {
 	}
 	for i := range c.ports {
 		_ = exec.CommandContext(ctx, "umount", "-q", "-l", c.folder(i)).Run() // where one was mounted
-	}
-}
-
-var taken []string
-
-// freePort returns a port that nobody had a moment ago, each time another.
-func freePort() string {
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			panic(err)
-		}
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		l.Close()
-		if !slices.Contains(taken, port) {
-			taken = append(taken, port)
-			return port
-		}
 	}
 }

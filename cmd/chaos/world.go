@@ -16,6 +16,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/loopback"
 	"parvis/internal/mailbox"
 )
 
@@ -57,7 +58,7 @@ type node struct {
 
 // build starts everything. What it returns with an error is stopped too.
 func build(ctx context.Context, s settings, j *judge) (w *world, err error) {
-	w = &world{settings: s, judge: j, base: "http://localhost:" + freePort()}
+	w = &world{settings: s, judge: j, base: "http://localhost:" + loopback.Port()}
 	if w.mail, err = mailbox.Start(ctx, "127.0.0.1:0", mailbox.Options{}); err != nil {
 		return w, err
 	}
@@ -100,7 +101,7 @@ func build(ctx context.Context, s settings, j *judge) (w *world, err error) {
 }
 
 func (w *world) newNode(i int) (*node, error) {
-	n := &node{w: w, number: i, data: filepath.Join(w.work, "node-"+strconv.Itoa(i)), listen: "127.0.0.1:" + freePort()}
+	n := &node{w: w, number: i, data: filepath.Join(w.work, "node-"+strconv.Itoa(i)), listen: "127.0.0.1:" + loopback.Port()}
 	if err := os.MkdirAll(n.data, 0o700); err != nil {
 		return nil, err
 	}

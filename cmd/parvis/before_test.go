@@ -16,6 +16,7 @@ import (
 	"parvis/internal/dbtest"
 	"parvis/internal/expect"
 	"parvis/internal/idptest"
+	"parvis/internal/loopback"
 )
 
 // historyVariable, if it is set, makes the history of this repository necessary: ./check all and
@@ -69,7 +70,7 @@ func before(t *testing.T) string {
 // is signed in stays so on both, and who signs in gets in by either.
 func TestTheReleaseBeforeServesOnTheNewSchema(t *testing.T) {
 	program := before(t)
-	dir, base := t.TempDir(), "http://localhost:"+freePort(t)
+	dir, base := t.TempDir(), "http://localhost:"+loopback.Port()
 	env := environment()
 	if onPostgres() {
 		env = environment("PARVIS_DATABASE=" + dbtest.Empty(t))
@@ -102,7 +103,7 @@ func TestTheReleaseBeforeServesOnTheNewSchema(t *testing.T) {
 	if out, errors, code := parvis(t, dir, env, "migrate"); code != 0 || !strings.Contains(out, "was brought from version") {
 		t.Fatalf("migrating: %s%s", out, errors)
 	}
-	next := "http://localhost:" + freePort(t)
+	next := "http://localhost:" + loopback.Port()
 	start(t, dir, next, env)
 	for i, node := range []string{base, next} {
 		t.Run(map[string]string{base: "old", next: "new"}[node], func(t *testing.T) {

@@ -36,6 +36,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/federation"
+	"parvis/internal/loopback"
 	"parvis/internal/mailbox"
 )
 
@@ -76,7 +77,7 @@ func admit(t *testing.T, p patient, at string) *ward {
 	t.Cleanup(application.Close)
 	w.box, w.application = box, application.URL
 	w.env = append(w.env, "PARVIS_MAIL_ADDRESS="+box.Address(), "PARVIS_MAIL_TLS=none", "PARVIS_MAIL_FROM=no-reply@parvis.test",
-		"PARVIS_MAIL_USERNAME=parvis", "PARVIS_MAIL_PASSWORD=hunter2", "PARVIS_OUTBOUND_ALLOW=127.0.0.1:1,"+strings.TrimPrefix(w.application, "http://"), "PARVIS_OPERATIONS_LISTEN=127.0.0.1:"+freePort(t))
+		"PARVIS_MAIL_USERNAME=parvis", "PARVIS_MAIL_PASSWORD=hunter2", "PARVIS_OUTBOUND_ALLOW=127.0.0.1:1,"+strings.TrimPrefix(w.application, "http://"), "PARVIS_OPERATIONS_LISTEN=127.0.0.1:"+loopback.Port())
 	if w.server, err = startServe(w.dir, w.at, w.env); err != nil {
 		t.Fatal(err)
 	}
@@ -578,7 +579,7 @@ var rowsOfMachine = []row{
 // front once it knows where the server listens.
 func behind(t *testing.T, front func(back string) (base string), settings ...string) *ward {
 	t.Helper()
-	p, back := newPatient(t), "127.0.0.1:"+freePort(t)
+	p, back := newPatient(t), "127.0.0.1:"+loopback.Port()
 	p.base = front(back)
 	p.env[2] = "PARVIS_PUBLIC_ADDRESS=" + p.base
 	p.env = append(p.env, "PARVIS_LISTEN="+back)
@@ -692,7 +693,7 @@ func TestDoctorBehindNginx(t *testing.T) {
 		t.Fatal("docs/operations.md has no nginx")
 	}
 	chain, key := issue(t, "localhost", time.Now().Add(-time.Hour), time.Now().Add(aYear))
-	at := freePort(t)
+	at := loopback.Port()
 	begin := func(t *testing.T, back string, change *strings.Replacer) {
 		t.Helper()
 		folder := t.TempDir()
@@ -762,8 +763,8 @@ func TestDoctorOfTwoNodes(t *testing.T) {
 	if !onPostgres() { // on SQLite both use one folder, which is for a moment only
 		second.dir = w.dir
 	}
-	back := "127.0.0.1:" + freePort(t)
-	second.env = append(slices.Clone(w.env), "PARVIS_LISTEN="+back, "PARVIS_OPERATIONS_LISTEN=127.0.0.1:"+freePort(t))
+	back := "127.0.0.1:" + loopback.Port()
+	second.env = append(slices.Clone(w.env), "PARVIS_LISTEN="+back, "PARVIS_OPERATIONS_LISTEN=127.0.0.1:"+loopback.Port())
 	o.backs = append(o.backs, back)
 	for _, r := range []struct {
 		row
@@ -883,7 +884,7 @@ func pooler(mode, more string) func(*testing.T, *exam) {
 		if password == "" {
 			auth = "trust"
 		}
-		at := freePort(t)
+		at := loopback.Port()
 		ini := fmt.Sprintf("[databases]\n* = host=%s port=%s %s\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %s\nunix_socket_dir =\nauth_type = %s\nauth_file = %s/users\npool_mode = %s\n",
 			u.Hostname(), u.Port(), more, at, auth, folder, mode)
 		if err := errors.Join(os.Chmod(folder, 0o755), os.WriteFile(folder+"/users", fmt.Appendf(nil, "%q %q\n", u.User.Username(), password), 0o644),

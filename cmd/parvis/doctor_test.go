@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"parvis/internal/dbtest"
+	"parvis/internal/loopback"
 	"parvis/internal/mailbox"
 	"parvis/internal/page"
 )
@@ -30,7 +31,7 @@ type patient struct {
 
 func newPatient(t *testing.T) patient {
 	t.Helper()
-	p := patient{dir: t.TempDir(), base: "http://localhost:" + freePort(t)}
+	p := patient{dir: t.TempDir(), base: "http://localhost:" + loopback.Port()}
 	p.database = filepath.Join(p.dir, "data", "parvis.db")
 	p.env = environment("PARVIS_PUBLIC_ADDRESS=" + p.base)
 	if onPostgres() {
@@ -148,7 +149,7 @@ func TestDoctorFindsAWrongPublicAddress(t *testing.T) {
 // proxied puts a proxy in front of a server that listens elsewhere.
 func proxied(t *testing.T, change func(*httputil.ProxyRequest)) (front, back string) {
 	t.Helper()
-	back = "127.0.0.1:" + freePort(t)
+	back = "127.0.0.1:" + loopback.Port()
 	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: "http", Host: back})
 		r.Out.Host = r.In.Host
@@ -207,7 +208,7 @@ func TestDoctorFindsAProxyThatNamesNoAddress(t *testing.T) {
 func TestDoctorFindsRegionsThatShareKeys(t *testing.T) {
 	eu, us := newPatient(t), newPatient(t)
 	us.base = strings.Replace(us.base, "localhost", "us.localhost", 1)
-	lost := "http://ap.localhost:" + freePort(t)
+	lost := "http://ap.localhost:" + loopback.Port()
 	regions := fmt.Sprintf(`PARVIS_REGIONS=[{"id":"eu","address":%q,"name":{"en":"Europe"}},{"id":"us","address":%q,"name":{"en":"Americas"}},
 		{"id":"ap","address":%q,"name":{"en":"Asia"}}]`, eu.base, us.base, lost)
 	eu.env = append(eu.env, regions, "PARVIS_REGION=eu")

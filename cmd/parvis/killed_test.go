@@ -14,6 +14,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/expect"
+	"parvis/internal/loopback"
 )
 
 // A migration that is killed, wherever it was, is finished by the next one, with the schema that one
@@ -25,7 +26,7 @@ func TestAMigrationThatIsKilledIsFinishedByTheNextOne(t *testing.T) {
 		killedOnPostgres(t, program)
 		return
 	}
-	old, base := t.TempDir(), "http://localhost:"+freePort(t)
+	old, base := t.TempDir(), "http://localhost:"+loopback.Port()
 	p, err := startProgram(program, old, base, environment(), "--public-address", base)
 	if err != nil {
 		t.Fatal(err)

@@ -32,6 +32,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/idptest"
+	"parvis/internal/loopback"
 )
 
 // The test binary is also the program: scripts and tests run it as 'parvis'.
@@ -78,7 +79,7 @@ func onPostgres() bool { return os.Getenv(dbtest.PostgresVariable) != "" }
 
 // setUp gives a script a port, a browser and, on PostgreSQL, a database.
 func setUp(t *testing.T, e *testscript.Env) error {
-	port := freePort(t)
+	port := loopback.Port()
 	e.Setenv("PORT", port)
 	e.Setenv("BASE", "http://localhost:"+port)
 	if onPostgres() {
@@ -87,16 +88,6 @@ func setUp(t *testing.T, e *testscript.Env) error {
 	jar, err := cookiejar.New(nil)
 	e.Values["browser"] = &http.Client{Jar: jar, Timeout: 30 * time.Second}
 	return err
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return port(l.Addr().String())
 }
 
 func port(address string) string { return address[strings.LastIndex(address, ":")+1:] }

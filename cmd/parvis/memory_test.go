@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"parvis/internal/dbtest"
+	"parvis/internal/loopback"
 )
 
 // What a command ends is over on a serving node a second later, though the node remembers who a
 // cookie is; and at once on one that was stopped meanwhile, since it has heard nothing for a second.
 func TestWhatACommandEndsIsForgottenByAServingNode(t *testing.T) {
-	dir, base := t.TempDir(), "http://localhost:"+freePort(t)
+	dir, base := t.TempDir(), "http://localhost:"+loopback.Port()
 	env := environment("PARVIS_PUBLIC_ADDRESS="+base, "PARVIS_DATABASE_MEMORY=on")
 	if onPostgres() {
 		env = append(env, "PARVIS_DATABASE="+dbtest.Address(t))

@@ -12,6 +12,7 @@ import (
 
 	"parvis/internal/dbtest"
 	"parvis/internal/expect"
+	"parvis/internal/loopback"
 )
 
 // fetch asks one of a server's listeners, and returns the status and the answer.
@@ -32,7 +33,7 @@ func fetch(t *testing.T, address string) (int, string) {
 // SEC-5: what is for those who watch is not on the public listener, and nothing else is on theirs. On
 // SIGTERM the server first says "stopping", and then finishes what has begun.
 func TestServeIsWatchedOnAListenerOfItsOwn(t *testing.T) {
-	base, watch := "http://localhost:"+freePort(t), "127.0.0.1:"+freePort(t)
+	base, watch := "http://localhost:"+loopback.Port(), "127.0.0.1:"+loopback.Port()
 	env := environment("PARVIS_OPERATIONS_LISTEN="+watch, "PARVIS_OPERATIONS_PPROF=on")
 	if onPostgres() {
 		env = append(env, "PARVIS_DATABASE="+dbtest.Address(t))
@@ -88,7 +89,7 @@ func TestServeIsWatchedOnAListenerOfItsOwn(t *testing.T) {
 
 // A server that drains still takes requests after it said that it stops.
 func TestADrainingServerTakesRequests(t *testing.T) {
-	base, watch := "http://localhost:"+freePort(t), "127.0.0.1:"+freePort(t)
+	base, watch := "http://localhost:"+loopback.Port(), "127.0.0.1:"+loopback.Port()
 	p := start(t, t.TempDir(), base, environment("PARVIS_OPERATIONS_LISTEN="+watch, "PARVIS_OPERATIONS_DRAIN=2s"))
 	ended := make(chan error, 1)
 	go func() { ended <- p.stop() }()
@@ -109,7 +110,7 @@ func TestASecondServerGoesWithoutTheDefaultListener(t *testing.T) {
 	if err == nil {
 		defer l.Close()
 	}
-	p := start(t, t.TempDir(), "http://localhost:"+freePort(t), environment())
+	p := start(t, t.TempDir(), "http://localhost:"+loopback.Port(), environment())
 	if !strings.Contains(p.log.String(), "health and metrics are not served") {
 		t.Errorf("the log says %s", p.log)
 	}

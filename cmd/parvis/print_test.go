@@ -9,12 +9,13 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/loopback"
 )
 
 // A server prints what it seals as lines of JSON, with nothing that is known of people: everything,
 // or what concerns no organization.
 func TestServePrintsTheAuditLog(t *testing.T) {
-	dir, base := t.TempDir(), "http://localhost:"+freePort(t)
+	dir, base := t.TempDir(), "http://localhost:"+loopback.Port()
 	env, database := environment(), filepath.Join(dir, "data", "parvis.db")
 	if onPostgres() {
 		database = dbtest.Address(t)

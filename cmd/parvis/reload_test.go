@@ -17,6 +17,7 @@ import (
 	"parvis/internal/dbtest"
 	"parvis/internal/expect"
 	"parvis/internal/i18n"
+	"parvis/internal/loopback"
 	"parvis/internal/secret"
 )
 
@@ -24,7 +25,7 @@ import (
 // server can change it while it runs, and the log says what waits.
 func TestAHangUpHasTheConfigurationReadAgain(t *testing.T) {
 	dir := t.TempDir()
-	base := "https://localhost:" + freePort(t)
+	base := "https://localhost:" + loopback.Port()
 	env, memory := environment(), "off" // unlike what is in force unless set
 	if onPostgres() {
 		env, memory = environment("PARVIS_DATABASE="+dbtest.Address(t)), "on"
@@ -124,7 +125,7 @@ func TestAHangUpHasTheConfigurationReadAgain(t *testing.T) {
 
 // systemd is told when the server answers, and when it begins to end.
 func TestSystemdIsTold(t *testing.T) {
-	dir, base := t.TempDir(), "http://localhost:"+freePort(t)
+	dir, base := t.TempDir(), "http://localhost:"+loopback.Port()
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: filepath.Join(dir, "notify")})
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/loopback"
 )
 
 // A tapped address hands everything on to a server, and keeps what passed on each connection.
@@ -103,7 +104,7 @@ func TestResidencyBetweenTwoPrograms(t *testing.T) {
 	var passed [2]*tapped
 	var listens [2]string
 	for i, host := range []string{"localhost", "us.localhost"} {
-		patients[i], listens[i] = newPatient(t), "127.0.0.1:"+freePort(t)
+		patients[i], listens[i] = newPatient(t), "127.0.0.1:"+loopback.Port()
 		var port string
 		port, passed[i] = tap(t, listens[i])
 		patients[i].base = "http://" + host + ":" + port

@@ -17,6 +17,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/expect"
+	"parvis/internal/loopback"
 )
 
 // call calls the API as the owner.
@@ -250,7 +251,7 @@ func TestANewNodeTakesTheRootsOfAnother(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "data", "keys"), []byte(read(t, filepath.Join(l.dir, "data", "keys"))), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	second := start(t, dir, "http://localhost:"+freePort(t), l.env)
+	second := start(t, dir, "http://localhost:"+loopback.Port(), l.env)
 	if !strings.Contains(second.log.String(), "took what another node knows") || strings.Contains(second.log.String(), "cannot tell") {
 		t.Errorf("the new node says %s", second.log)
 	}

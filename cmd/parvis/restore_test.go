@@ -24,6 +24,7 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/expect"
 	"parvis/internal/idptest"
+	"parvis/internal/loopback"
 	"parvis/internal/mailbox"
 )
 
@@ -88,7 +89,7 @@ func live(t *testing.T) *lived {
 		t.Fatal(err)
 	}
 	t.Cleanup(box.Close)
-	l := &lived{t: t, base: "http://localhost:" + freePort(t), box: box, session: browser(t), links: map[string]string{}}
+	l := &lived{t: t, base: "http://localhost:" + loopback.Port(), box: box, session: browser(t), links: map[string]string{}}
 	l.dir, l.env = l.elsewhere(t)
 	l.server = start(t, l.dir, l.base, l.env)
 	l.links["set-up"] = setupLink.FindString(l.server.out.String())

@@ -20,6 +20,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/expect"
+	"parvis/internal/loopback"
 	"parvis/internal/mailbox"
 )
 
@@ -110,7 +111,7 @@ func owner(t *testing.T, p *process) *http.Client {
 // What was answered is stored: three times a server is killed while it writes, and nothing that
 // it had confirmed is missing afterwards.
 func TestAKilledServerLosesNothingThatItAnswered(t *testing.T) {
-	dir, base := t.TempDir(), "http://localhost:"+freePort(t)
+	dir, base := t.TempDir(), "http://localhost:"+loopback.Port()
 	env := environment()
 	if onPostgres() {
 		env = environment("PARVIS_DATABASE=" + dbtest.Address(t))
@@ -201,7 +202,7 @@ func waitUntilLettersAreSent(t *testing.T, d *db.DB) {
 
 // The owner's link reaches the owner's mailbox and is printed nowhere.
 func TestTheOwnerOfANewOrganizationGetsALetter(t *testing.T) {
-	dir, base := t.TempDir(), "http://localhost:"+freePort(t)
+	dir, base := t.TempDir(), "http://localhost:"+loopback.Port()
 	box, err := mailbox.Start(t.Context(), "127.0.0.1:0", mailbox.Options{Recipient: func(address string) error {
 		if strings.HasPrefix(address, "gone@") {
 			return mailbox.Refuse(550, "no such user")
@@ -253,7 +254,7 @@ func TestTheOwnerOfANewOrganizationGetsALetter(t *testing.T) {
 }
 
 func TestServeSpeaksTLSAndTakesUpARenewedCertificate(t *testing.T) {
-	dir, base := t.TempDir(), "https://localhost:"+freePort(t)
+	dir, base := t.TempDir(), "https://localhost:"+loopback.Port()
 	chain, key := filepath.Join(dir, "chain.pem"), filepath.Join(dir, "key.pem")
 	roots := writeCertificate(t, chain, key)
 	p := start(t, dir, base, environment("PARVIS_TLS_CERTIFICATE="+chain, "PARVIS_TLS_KEY="+key))
@@ -353,7 +354,7 @@ func TestServeNeedsNoRightToAlterTables(t *testing.T) {
 		"grant select, insert, update, delete on all tables in schema public to "+role)
 	t.Cleanup(func() { execAll(t, address, "drop owned by "+role, "drop role "+role) })
 	u.User = url.UserPassword(role, "secret")
-	dir, base := t.TempDir(), "http://localhost:"+freePort(t)
+	dir, base := t.TempDir(), "http://localhost:"+loopback.Port()
 	env := environment("PARVIS_DATABASE=" + u.String())
 	p := start(t, dir, base, env)
 	if status := get(t, owner(t, p), base+"/o/meridian/home"); status != http.StatusOK {
@@ -384,7 +385,7 @@ func execAll(t *testing.T, address string, statements ...string) {
 // Somebody who closes the terminal that started a server, or sends a hang-up by habit so that it
 // reads its settings again, ends nobody's sign-in.
 func TestAHangUpEndsNoServer(t *testing.T) {
-	dir, base := t.TempDir(), "http://localhost:"+freePort(t)
+	dir, base := t.TempDir(), "http://localhost:"+loopback.Port()
 	env := environment()
 	if onPostgres() {
 		env = environment("PARVIS_DATABASE=" + dbtest.Address(t))
@@ -415,7 +416,7 @@ func TestAServerWithoutRightsToItsFolderSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, data := range []string{folder, filepath.Join(folder, "below")} {
-		env := environment("PARVIS_PUBLIC_ADDRESS=http://localhost:"+freePort(t), "PARVIS_OPERATIONS_LISTEN=off")
+		env := environment("PARVIS_PUBLIC_ADDRESS=http://localhost:"+loopback.Port(), "PARVIS_OPERATIONS_LISTEN=off")
 		if onPostgres() {
 			env = append(env, "PARVIS_DATABASE="+dbtest.Address(t))
 		}

@@ -223,11 +223,11 @@ func TestABatchIsBroughtBack(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	b, at := w.alpha.browsers[directory.Administrator], sourcesPath+"/"+w.alpha.source
-	var ids []string
-	for i := range 12 {
+	ids := make([]string, 12)
+	for i := range ids {
 		w.says(t, func(ctx context.Context, tx *db.Tx, s provisioning.Source) error {
 			p, err := w.Sources.CreatePerson(ctx, tx, s, provisioning.Person{Email: fmt.Sprintf("p%02d@alpha.example", i), Name: fmt.Sprintf("Driver %02d", i), Active: true})
-			ids = append(ids, string(p.User.ID))
+			ids[i] = string(p.User.ID)
 			return err
 		})
 	}
