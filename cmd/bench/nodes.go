@@ -53,7 +53,8 @@ func (b *bench) nodes() error {
 	if err != nil {
 		return err
 	}
-	kinds := questionsOf(people)
+	// A bare handler in as many programs says what of the difference is Go's and the machine's.
+	kinds := append([]compared{{"bare net/http handler", nil, true}}, questionsOf(people)...)
 	// Callers who come at the same time share what a node asks the database for all of them. Three
 	// nodes with as many callers for each as the one has are compared, and the same callers on both.
 	sides := [4]struct{ nodes, callers int }{{1, 1}, {3, 3}, {1, 4}, {3, 4}}
@@ -108,6 +109,7 @@ type node struct {
 	*side
 
 	client *http.Client
+	bare   *server
 }
 
 // nodesOf starts nodes, all with the public address of the server that gave the tokens, whose issuer
@@ -116,6 +118,7 @@ func (b *bench) nodesOf(data string, asked *side, many int) (nodes []node, stop 
 	stop = func() {
 		for _, n := range nodes {
 			n.stop()
+			n.bare.stop()
 		}
 	}
 	for range many {
@@ -127,6 +130,10 @@ func (b *bench) nodesOf(data string, asked *side, many int) (nodes []node, stop 
 			return nodes, stop, err
 		}
 		s.url, s.operations = asked.url, s.url
+		bare, err := b.startBare()
+		if err != nil {
+			return nodes, stop, errors.Join(err, s.stop())
+		}
 		nodes = append(nodes, node{
 			&side{next: asked.next, server: s, signed: asked.signed, opaque: asked.opaque, access: asked.access, refresh: asked.refresh},
 			&http.Client{
@@ -135,6 +142,7 @@ func (b *bench) nodesOf(data string, asked *side, many int) (nodes []node, stop 
 				}},
 				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			},
+			bare,
 		})
 	}
 	return nodes, stop, nil
@@ -142,22 +150,29 @@ func (b *bench) nodesOf(data string, asked *side, many int) (nodes []node, stop 
 
 // together asks everything of some nodes, in turn, by so many callers at the same time.
 func (b *bench) together(nodes []node, callers int, kinds []compared, tell func(int, cost)) error {
-	var servers []*server
+	var servers, bare []*server
 	for _, n := range nodes {
-		servers = append(servers, n.server)
+		servers, bare = append(servers, n.server), append(bare, n.bare)
 	}
 	var turn atomic.Int64
 	for k, kind := range kinds {
-		ask := func(*http.Client) error {
+		asked := servers
+		if kind.ask == nil {
+			asked = bare
+		}
+		ask := func(c *http.Client) error {
 			n := nodes[int(turn.Add(1))%len(nodes)]
+			if kind.ask == nil {
+				return visit(c, n.bare.url, "", http.StatusOK)
+			}
 			return kind.ask(n.side, n.client)
 		}
-		load(servers, b.length, callers, ask) // whom nobody asked for a second remembers nothing
+		load(asked, b.length, callers, ask) // whom nobody asked for a second remembers nothing
 		before, err := repeated(servers)
 		if err != nil {
 			return err
 		}
-		out := load(servers, b.length, callers, ask)
+		out := load(asked, b.length, callers, ask)
 		if out.errors > 0 {
 			return fmt.Errorf("%s on %d nodes: %d of %d failed: %w", kind.what, len(nodes), out.errors, out.done, out.err)
 		}
