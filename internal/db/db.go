@@ -48,6 +48,7 @@ type DB struct {
 	lax     pool   // write, without waiting for the disk
 	path    string // of the SQLite file; empty on PostgreSQL
 	conns   int    // at most, on PostgreSQL
+	turn    turn   // of who lost races, on PostgreSQL
 }
 
 type dialect int

@@ -33,7 +33,7 @@ func IsPostgres(address string) bool {
 // Open opens a database: a path to an SQLite file, which is created in an
 // existing folder, or a postgres:// address. It does not migrate.
 func Open(ctx context.Context, address string) (*DB, error) {
-	d := &DB{Clock: time.Now, Measures: &Measures{}, memory: &memory{}, hearing: newHearing()}
+	d := &DB{Clock: time.Now, Measures: &Measures{}, memory: &memory{}, hearing: newHearing(), turn: make(turn, 1)}
 	var err error
 	switch {
 	case IsPostgres(address):

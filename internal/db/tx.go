@@ -190,7 +190,16 @@ func (d *DB) update(ctx context.Context, p *pool, fn func(*Tx) error) error {
 		return err
 	}
 	until := time.Now().Add(patience)
-	for wait := 2 * time.Millisecond; ; wait = min(2*wait, longestWait) {
+	leave := func() {}
+	defer func() { leave() }()
+	for races, wait := 0, 2*time.Millisecond; ; races, wait = races+1, min(2*wait, longestWait) {
+		switch {
+		case d.dialect != postgresDialect:
+		case races < losses:
+			d.turn.pass(ctx)
+		case races == losses:
+			leave = d.turn.take(ctx, until)
+		}
 		err := d.run(ctx, p, opts, fn)
 		if !lostRace(err) {
 			return err
