@@ -26,10 +26,14 @@ func (t turn) take(ctx context.Context, until time.Time) (leave func()) {
 	}
 }
 
+// longestTurn is how long others wait for who holds the turn. Where all have lost races, because the
+// machine has too much to do, they so run one after another, which is what ends it.
+const longestTurn = time.Second
+
 // pass waits while somebody holds the turn, but not for long: a holder may hang.
 func (t turn) pass(ctx context.Context) {
 	if len(t) == 0 {
 		return
 	}
-	t.take(ctx, time.Now().Add(longestWait))()
+	t.take(ctx, time.Now().Add(longestTurn))()
 }
