@@ -37,7 +37,7 @@ func newPooler(c *cluster, server string) (*pooler, error) {
 	p.file, p.address = filepath.Join(folder, "pgbouncer.ini"), "127.0.0.1:"+port
 	users := filepath.Join(folder, "users")
 	text := `[databases]
-* = host=` + host + ` port=` + serverPort + ` connect_query='set idle_in_transaction_session_timeout = 10000'
+* = host=` + host + ` port=` + serverPort + ` connect_query='set idle_in_transaction_session_timeout = 10000; set enable_seqscan = off; set jit = off'
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ` + port + `

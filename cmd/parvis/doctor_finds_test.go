@@ -859,7 +859,7 @@ var rowsOfPostgres = []row{
 		u.RawQuery = q.Encode()
 	}), "database", "FAIL", []string{"It may only be read: look whether the address leads to a standby"}},
 	{"a role with too few connections", role(func(r *dbtest.Role, x *exam) { r.Limit(5) }), "database", "note", []string{"raise max_connections", "pool_max_conns=4"}},
-	{"a pooler that allows no transactions", pooler("statement", "connect_query='set idle_in_transaction_session_timeout = 10000'"), "database", "FAIL", []string{"write pool_mode = transaction"}},
+	{"a pooler that allows no transactions", pooler("statement", "connect_query='set idle_in_transaction_session_timeout = 10000; set enable_seqscan = off; set jit = off'"), "database", "FAIL", []string{"write pool_mode = transaction"}},
 	{"a pooler without an end of idle transactions", pooler("transaction", ""), "database", "note", []string{"see 'PgBouncer' in docs/operations.md"}},
 }
 

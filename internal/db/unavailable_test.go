@@ -12,6 +12,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/expect"
 )
 
 func TestAConnectionThatIsCutInMidStatementIsUnavailable(t *testing.T) {
@@ -151,6 +152,36 @@ func TestADatabaseThatIsSilentIsLeftInTenSecondsAndComesBackByItself(t *testing.
 		if took := time.Since(began); took > 10*time.Second {
 			t.Fatalf("after %s: %v", took, err)
 		}
+	}
+}
+
+// PostgreSQL reads small tables from end to end although there is an index, and a serializable
+// transaction that does so loses to everybody who writes a row of it.
+func TestSmallTablesAreReadByTheirIndexes(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(dbtest.PostgresVariable) == "" || os.Getenv(dbtest.PoolerVariable) != "" {
+		t.Skip("SQLite has one writer; behind a pooler its own settings decide (docs/operations.md)")
+	}
+	address := dbtest.Address(t)
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("enable_seqscan", "on")
+	u.RawQuery = q.Encode()
+	for address, want := range map[string]string{address: "off", u.String(): "on"} {
+		d, err := db.Open(t.Context(), address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		var seqscan, jit string
+		if _, err := d.One(t.Context(), db.Into(&seqscan, &jit), `select current_setting('enable_seqscan'), current_setting('jit')`); err != nil {
+			t.Fatal(err)
+		}
+		expect.Equal(t, "enable_seqscan at "+address, seqscan, want)
+		expect.Equal(t, "jit at "+address, jit, "off")
 	}
 }
 
