@@ -170,3 +170,33 @@ func TestTheListOfPartsIsCycloneDX(t *testing.T) {
 		}
 	}
 }
+
+// What is packaged of the same programs has the same bytes each time, though both are packaged at once.
+func TestFilesAreTheSameEachTime(t *testing.T) {
+	work := t.TempDir()
+	binary := filepath.Join(work, "parvis")
+	err := errors.Join(os.WriteFile(filepath.Join(work, "main.go"), []byte("package main\n\nfunc main() {}\n"), 0o600),
+		os.WriteFile(filepath.Join(work, "go.mod"), []byte("module parvis\n"), 0o600))
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", binary, ".")
+	build.Dir = work
+	if text, failed := build.CombinedOutput(); err != nil || failed != nil {
+		t.Fatalf("%v, %v: %s", err, failed, text)
+	}
+	programs := []program{{"amd64", binary}, {"arm64", binary}}
+	first, second := t.TempDir(), t.TempDir()
+	for _, out := range []string{first, second} {
+		r := release{source: "..", out: out, version: version{text: "1.0.0", base: "1.0.0"}, time: time.Unix(1_800_000_000, 0).UTC(), by: "Ana <ana@parvis.example>",
+			texts: texts{manual: []byte("manual"), example: []byte("example"), bash: []byte("bash"), zsh: []byte("zsh"), fishy: []byte("fish")}}
+		if err := errors.Join(r.files(programs), r.sums()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sums, err := os.ReadFile(filepath.Join(first, "SHA256SUMS"))
+	again, failed := os.ReadFile(filepath.Join(second, "SHA256SUMS"))
+	if err := errors.Join(err, failed); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(sums, again) || bytes.Count(sums, []byte("\n")) != 10 {
+		t.Errorf("first\n%sthen\n%s", sums, again)
+	}
+}
