@@ -35,7 +35,7 @@ func (s *said) String() string {
 	return s.b.String()
 }
 
-// lay puts the files of an image into a folder, which is then read-only but for its volume, as 'podman run
+// lay puts the files of an image into a folder, which is then read-only except for its volume, as 'podman run
 // --read-only' has it.
 func (i unpacked) lay(t *testing.T, root string, uid, gid uint32) {
 	t.Helper()

@@ -183,7 +183,7 @@ func piped(t *testing.T, p patient, args ...string) string {
 	return said.String()
 }
 
-// Progress is shown to whoever looks at a terminal, and is in no file, pipe or journal.
+// Progress is shown on a terminal, and is in no file, pipe or journal.
 func TestProgressIsForATerminal(t *testing.T) {
 	p := newPatient(t)
 	server := p.start(t)

@@ -83,7 +83,7 @@ func export(f testing.TB, signer note.Signer, events int64) string {
 	return fmt.Sprintf("%s\n%s{\"end\":{\"events\":%d}}\n", begin, lines, events)
 }
 
-// Whatever a file says, of an event nothing is believed but what was sealed, or that it was erased.
+// Whatever a file says, of an event nothing is believed except what was sealed, or its erasure.
 func FuzzVerify(f *testing.F) {
 	signer, verifier := pair(f)
 	for events := range int64(3) {

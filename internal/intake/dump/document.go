@@ -46,7 +46,7 @@ func (d document) token() (json.Token, error) {
 }
 
 // mostDepth is how many lists and objects deep a value may be that is passed over: the decoder notes each
-// one that it is in.
+// one around the place where it reads.
 const mostDepth = 1000
 
 // skip passes over the next value.
