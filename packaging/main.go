@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"debug/buildinfo"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -16,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -83,14 +85,28 @@ func run(source, out string, archs []string) error {
 	if r.texts, err = speak(source, work, programs); err != nil {
 		return err
 	}
-	for _, p := range programs {
-		for _, make := range []func(program) error{r.archive, r.deb, r.rpm, r.image, r.parts} {
-			if err := make(p); err != nil {
-				return fmt.Errorf("%s: %w", p.arch, err)
-			}
-		}
+	if err := r.files(programs); err != nil {
+		return err
 	}
 	return r.sums()
+}
+
+// files makes the files of each program, of one beside the other: most of the time goes into compressing.
+func (r release) files(programs []program) error {
+	failed := make([]error, len(programs))
+	var all sync.WaitGroup
+	for i, p := range programs {
+		all.Go(func() {
+			for _, make := range []func(program) error{r.archive, r.deb, r.rpm, r.image, r.parts} {
+				if err := make(p); err != nil {
+					failed[i] = fmt.Errorf("%s: %w", p.arch, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(failed...)
 }
 
 // committed returns when the commit of the checkout was made, and by whom.

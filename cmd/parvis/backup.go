@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
+	"parvis/cmd/parvis/moving"
 	"parvis/internal/backup"
 	"parvis/internal/db"
 	"parvis/internal/secret"
@@ -195,12 +195,11 @@ func (w writing) repeat(folder string, every time.Duration, keep int) error {
 		return err
 	}
 	for w.ctx.Err() == nil {
-		_, newest, err := backup.Kept(folder)
+		_, newest, err := backup.Kept(folder, w.db.Now())
 		if err != nil {
 			return err
 		}
-		// One of the future was made when the clock was wrong.
-		if wait := min(newest.Add(every).Sub(w.db.Now()), every); wait > 0 {
+		if wait := newest.Add(every).Sub(w.db.Now()); wait > 0 {
 			rest(w.ctx, wait)
 		} else if err := w.again(folder, keep); err != nil && w.ctx.Err() == nil {
 			explain(w.err, err)
@@ -210,12 +209,15 @@ func (w writing) repeat(folder string, every time.Duration, keep int) error {
 	return nil // it was interrupted, which is how it ends
 }
 
-// again makes one more backup, and removes those that are not kept any more.
+// again makes one more backup, and then removes and names those that are not kept any more.
 func (w writing) again(folder string, keep int) error {
 	if err := w.write(filepath.Join(folder, backup.Name(w.db.Now()))); err != nil {
 		return err
 	}
-	_, err := backup.Thin(folder, keep)
+	removed, err := backup.Thin(folder, keep, w.db.Now())
+	for _, name := range removed {
+		fmt.Fprintf(w.out, "Removed %s: --keep is %d.\n", filepath.Join(folder, name), keep)
+	}
 	return err
 }
 
@@ -239,12 +241,7 @@ type progress struct {
 }
 
 func newProgress(to io.Writer, what string) *progress {
-	if f, ok := to.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&fs.ModeCharDevice != 0 {
-			return &progress{to: to, what: what}
-		}
-	}
-	return &progress{}
+	return &progress{to: moving.TerminalOf(to), what: what}
 }
 
 const barWidth = 30

@@ -131,7 +131,7 @@ func (d *doctor) backups(folder string, every time.Duration) {
 	if folder == "" {
 		return
 	}
-	names, newest, err := backup.Kept(folder)
+	names, newest, err := backup.Kept(folder, now())
 	remedy := fmt.Sprintf("does 'parvis backup %s --every %s' run, and what did it say last?", folder, every)
 	switch {
 	case err != nil:

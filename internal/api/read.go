@@ -92,14 +92,18 @@ func (r *reader) value(pointer string, depth int) (any, error) {
 		}
 		return r.list(pointer, depth)
 	case string:
-		// U+FFFD also stands for half of a surrogate pair, which is no character. No text that we
-		// store has a NUL, which PostgreSQL refuses.
-		if strings.ContainsAny(v, "\x00\uFFFD") {
-			r.wrong = append(r.wrong, wrong{pointer: pointer, why: errCharacters})
-		}
+		r.characters(v, pointer)
 		return v, nil
 	}
 	return t, nil
+}
+
+// characters judges a text or a key. U+FFFD also stands for half of a surrogate pair, which is no
+// character. No text that we store has a NUL, which PostgreSQL refuses.
+func (r *reader) characters(text, pointer string) {
+	if strings.ContainsAny(text, "\x00\uFFFD") {
+		r.wrong = append(r.wrong, wrong{pointer: pointer, why: errCharacters})
+	}
 }
 
 func (r *reader) object(pointer string, depth int) (any, error) {
@@ -111,6 +115,7 @@ func (r *reader) object(pointer string, depth int) (any, error) {
 			return nil, errNotJSON
 		}
 		at := pointer + "/" + escape(key)
+		r.characters(key, at)
 		if _, twice := all[key]; twice {
 			r.wrong = append(r.wrong, wrong{pointer: at, why: errTwice})
 		}

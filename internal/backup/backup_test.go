@@ -542,27 +542,47 @@ func TestNobodyElseReadsABackup(t *testing.T) {
 }
 
 func TestTheNewestBackupsStay(t *testing.T) {
-	dir := t.TempDir()
+	dir, last := t.TempDir(), dbtest.Start.AddDate(0, 0, 4)
 	write := func(name string) {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	var want []string
 	for day := range 5 {
-		write(backup.Name(dbtest.Start.AddDate(0, 0, day)))
-		write(backup.Name(dbtest.Start.AddDate(0, 0, day)) + backup.KeysSuffix)
+		name := backup.Name(dbtest.Start.AddDate(0, 0, day))
+		write(name)
+		write(name + backup.KeysSuffix)
+		if want = append(want, name); day >= 3 {
+			want = append(want, name+backup.KeysSuffix)
+		}
 	}
-	write("parvis-by-hand.backup")
-	write("parvis-20200101T000000Z.backup.txt")
-	removed, err := backup.Thin(dir, 2)
-	if err != nil || removed != 3 {
-		t.Errorf("%d were removed, %v", removed, err)
+	want = slices.Delete(want, 0, 3)
+	// None of these is one of them, or late: what a clock that was ahead made is not thinned, and takes
+	// nobody's place.
+	others := []string{"parvis-by-hand.backup", "parvis-20200101T000000Z.backup.txt", backup.Name(last.AddDate(1, 0, 0))}
+	for _, name := range others {
+		write(name)
+	}
+	removed, err := backup.Thin(dir, 2, last)
+	expect.Equal(t, "removed", strings.Join(removed, " "), strings.Join([]string{backup.Name(dbtest.Start), backup.Name(dbtest.Start.AddDate(0, 0, 1)), backup.Name(dbtest.Start.AddDate(0, 0, 2))}, " "))
+	if err != nil {
+		t.Error(err)
 	}
 	left, err := os.ReadDir(dir)
-	if err != nil || len(left) != 6 {
-		t.Errorf("%v are left, %v", left, err)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, newest, err := backup.Kept(dir); err != nil || !newest.Equal(dbtest.Start.AddDate(0, 0, 4)) {
+	var names []string
+	for _, e := range left {
+		names = append(names, e.Name())
+	}
+	want = slices.Sorted(slices.Values(append(want, others...)))
+	expect.Equal(t, "left", strings.Join(names, " "), strings.Join(want, " "))
+	if _, newest, err := backup.Kept(dir, last); err != nil || !newest.Equal(last) {
 		t.Errorf("the newest is of %s, %v", newest, err)
+	}
+	if removed, err := backup.Thin(dir, 1, dbtest.Start.AddDate(0, 0, -1)); err != nil || len(removed) > 0 {
+		t.Errorf("by a clock that is behind %v were removed, %v", removed, err)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -210,30 +209,30 @@ const (
 // Name returns the name of a backup that is made by itself at a time.
 func Name(at time.Time) string { return namePrefix + at.UTC().Format(nameTime) + nameSuffix }
 
-// Kept lists the backups in a folder that were made by themselves, the oldest first, and says when
-// the newest was made.
-func Kept(folder string) (names []string, newest time.Time, err error) {
-	entries, err := os.ReadDir(folder)
+// Kept lists the backups in a folder that were made by themselves until now, the oldest first, and says
+// when the newest was made. One of the future was made while the clock was wrong: it is neither late nor
+// early, and stays until its time has come.
+func Kept(folder string, now time.Time) (names []string, newest time.Time, err error) {
+	entries, err := os.ReadDir(folder) // sorted by name, and so by time
 	if err != nil {
 		return nil, newest, err
 	}
 	for _, e := range entries {
 		text := strings.TrimSuffix(strings.TrimPrefix(e.Name(), namePrefix), nameSuffix)
 		at, err := time.Parse(nameTime, text)
-		if err != nil || Name(at) != e.Name() {
+		if err != nil || Name(at) != e.Name() || at.After(now) {
 			continue
 		}
 		names, newest = append(names, e.Name()), at
 	}
-	slices.Sort(names)
 	return names, newest, nil
 }
 
-// Thin removes all but the newest backups of a folder, each with its keys.
-func Thin(folder string, keep int) (removed int, err error) {
-	names, _, err := Kept(folder)
+// Thin removes all but the newest backups of a folder, each with its keys, and names them.
+func Thin(folder string, keep int, now time.Time) (removed []string, err error) {
+	names, _, err := Kept(folder, now)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	for _, name := range names[:max(0, len(names)-keep)] {
 		path := filepath.Join(folder, name)
@@ -244,7 +243,7 @@ func Thin(folder string, keep int) (removed int, err error) {
 		if err != nil {
 			return removed, err
 		}
-		removed++
+		removed = append(removed, name)
 	}
 	return removed, nil
 }

@@ -60,7 +60,7 @@ func (c *In) Do(at At, language i18n.Tag) error {
 	if err != nil {
 		return err
 	}
-	r := &report{At: at, progress: terminalOf(at.Err), all: c.DryRun, began: at.Service.DB.Now(), count: map[intake.Outcome]int{}}
+	r := &report{At: at, progress: TerminalOf(at.Err), all: c.DryRun, began: at.Service.DB.Now(), count: map[intake.Outcome]int{}}
 	if c.DryRun {
 		if err := at.Service.Rehearse(at.Context, src, options, r.tell); err != nil {
 			return r.ends(err)
@@ -222,8 +222,8 @@ func oneLine(text string) string {
 	}, text)
 }
 
-// terminalOf returns w if somebody looks at it, and nil for a file or a pipe.
-func terminalOf(w io.Writer) io.Writer {
+// TerminalOf returns w if somebody looks at it, and nil for a file or a pipe: progress is for people.
+func TerminalOf(w io.Writer) io.Writer {
 	f, ok := w.(*os.File)
 	if !ok {
 		return nil

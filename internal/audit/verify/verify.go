@@ -101,7 +101,7 @@ var ErrNone = errors.New("line 1: it is no export of an audit log as JSON Lines"
 // Begins reads the first line of an export, and returns the name of its log and how many events that
 // has. Anybody may have written it: it says which key to verify with.
 func Begins(file io.Reader) (log string, size int64, err error) {
-	text, err := bufio.NewReaderSize(file, 64<<10).ReadBytes('\n')
+	text, err := readLine(bufio.NewReaderSize(file, 64<<10))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", 0, err
 	}
@@ -115,10 +115,27 @@ func Begins(file io.Reader) (log string, size int64, err error) {
 	return log, size, nil
 }
 
+// longestLine is how many bytes a line may have. What an administrator may send with one change is a
+// sixteenth of it.
+const longestLine = 32 << 20
+
+// readLine reads a line with its end. One that has none takes no more memory than the longest.
+func readLine(from *bufio.Reader) (line []byte, err error) {
+	for {
+		part, err := from.ReadSlice('\n')
+		if line = append(line, part...); !errors.Is(err, bufio.ErrBufferFull) {
+			return line, err
+		}
+		if len(line) > longestLine {
+			return nil, errors.New("it is longer than any line of an export")
+		}
+	}
+}
+
 // Verify reads a file to its end.
 func (v *Verifier) Verify(file io.Reader) (Found, error) {
 	for lines := bufio.NewReaderSize(file, 64<<10); ; {
-		text, err := lines.ReadBytes('\n')
+		text, err := readLine(lines)
 		if v.ended && len(text) == 0 && errors.Is(err, io.EOF) {
 			v.found.Size = v.signed.Size
 			return v.found, nil

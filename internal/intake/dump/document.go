@@ -45,6 +45,10 @@ func (d document) token() (json.Token, error) {
 	return t, err
 }
 
+// mostDepth is how many lists and objects deep a value may be that is passed over: the decoder notes each
+// one around the place where it reads.
+const mostDepth = 1000
+
 // skip passes over the next value.
 func (d document) skip() error {
 	for depth := 0; ; {
@@ -54,7 +58,9 @@ func (d document) skip() error {
 		}
 		switch t {
 		case json.Delim('{'), json.Delim('['):
-			depth++
+			if depth++; depth > mostDepth {
+				return ErrFile.With("Person", 0)
+			}
 		case json.Delim('}'), json.Delim(']'):
 			depth--
 		}
