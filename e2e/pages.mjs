@@ -33,14 +33,16 @@ export async function judge(...folders) {
 
 // --- Nu -----------------------------------------------------------------------
 
-// One Java machine reads all files. Its exit code says nothing that its output does not.
+// One Java machine reads all files, and ends before Java's second compiler would spare what it
+// costs. The first one's code needs a larger stack. Its exit code says nothing that its output does not.
 // What a person typed stands in its field again, however wrong it is for it. And of a page with few
 // words and a random reference Nu guesses the language wrongly now and then.
 const typed = /^Bad value .* for attribute .value. on element .input.|^Forbidden code point|^This document appears to be written in/s;
 
 async function nu(files) {
   const jar = require.resolve('vnu-jar/build/dist/vnu.jar');
-  const child = spawn('java', ['-jar', jar, '--stdout', '--format', 'json', '--exit-zero-always', ...files], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const machine = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Xss4m'];
+  const child = spawn('java', [...machine, '-jar', jar, '--stdout', '--format', 'json', '--exit-zero-always', ...files], { stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text) => { output += text; });
   const code = await new Promise((done, failed) => child.once('error', failed).once('close', done));
