@@ -33,14 +33,16 @@ export async function judge(...folders) {
 
 // --- Nu -----------------------------------------------------------------------
 
-// One Java machine reads all files. Its exit code says nothing that its output does not.
+// One Java machine reads all files, and ends before Java's second compiler would spare what it
+// costs. The first one's code needs a larger stack. Its exit code says nothing that its output does not.
 // What a person typed stands in its field again, however wrong it is for it. And of a page with few
 // words and a random reference Nu guesses the language wrongly now and then.
 const typed = /^Bad value .* for attribute .value. on element .input.|^Forbidden code point|^This document appears to be written in/s;
 
 async function nu(files) {
   const jar = require.resolve('vnu-jar/build/dist/vnu.jar');
-  const child = spawn('java', ['-jar', jar, '--stdout', '--format', 'json', '--exit-zero-always', ...files], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const machine = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Xss4m'];
+  const child = spawn('java', [...machine, '-jar', jar, '--stdout', '--format', 'json', '--exit-zero-always', ...files], { stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text) => { output += text; });
   const code = await new Promise((done, failed) => child.once('error', failed).once('close', done));
@@ -105,23 +107,33 @@ async function axe(pages) {
   }
 }
 
-// distinct leaves out what would show axe nothing new: pages without a pair of
-// neighbouring elements, with their classes and attributes, that no page before has in its language.
+// distinct leaves out what would show axe nothing new. Each pair of neighbouring elements, with
+// their classes and attributes, is on some page that it keeps, in each language that has it. Pages
+// with the most pairs that none before had come first, so these are few.
 function distinct(pages, languageOf = (html) => html.match(/<html [^>]*lang="([a-z]+)/)?.[1]) {
-  const seen = new Set();
-  return pages.filter(({ html }) => {
-    const language = languageOf(html);
-    let before = language;
-    const size = seen.size;
-    for (const [, tag, attributes] of html.matchAll(/<([a-z][a-z0-9]*)((?:[^>"]|"[^"]*")*)>/g)) {
-      const told = [...attributes.matchAll(/\s([a-z-]+)(?:="([^"]*)")?/g)]
-        .map(([, name, value]) => (['class', 'type', 'role', 'aria-invalid'].includes(name) ? `${name}=${value}` : name));
-      const element = [tag, ...told].join(' ');
-      seen.add(`${language} ${before} > ${element}`);
-      before = element;
-    }
-    return seen.size > size;
-  });
+  const kept = [];
+  let left = pages.map((page) => ({ page, pairs: pairsIn(page.html, languageOf(page.html)) }));
+  while (left.length > 0) {
+    const best = left.reduce((most, one) => (one.pairs.size > most.pairs.size ? one : most));
+    kept.push(best.page);
+    left = left.filter((one) => one !== best);
+    for (const { pairs } of left) for (const pair of best.pairs) pairs.delete(pair);
+    left = left.filter(({ pairs }) => pairs.size > 0);
+  }
+  return kept;
+}
+
+function pairsIn(html, language) {
+  const pairs = new Set();
+  let before = language;
+  for (const [, tag, attributes] of html.matchAll(/<([a-z][a-z0-9]*)((?:[^>"]|"[^"]*")*)>/g)) {
+    const told = [...attributes.matchAll(/\s([a-z-]+)(?:="([^"]*)")?/g)]
+      .map(([, name, value]) => (['class', 'type', 'role', 'aria-invalid'].includes(name) ? `${name}=${value}` : name));
+    const element = [tag, ...told].join(' ');
+    pairs.add(`${language} ${before} > ${element}`);
+    before = element;
+  }
+  return pairs;
 }
 
 // look takes pages from those that are left until there is none. They are written into

@@ -15,9 +15,32 @@ var noRace = map[string]string{
 	// They took a quarter of the time of the stage.
 	"./cmd/parvis TestARestoreRevivesNothing":          "A command does one thing after another. The server that somebody signs in to beside it is a program of its own, which other tests start too.",
 	"./cmd/parvis TestARestoreWithAnExportFromOutside": "As before.",
-	"./internal/op TestKeysAreReplacedOnSchedule":      "A clock is moved and keys are asked for, in turn. In TestOPR10AFloodOfUnknownKeys they are read again while others ask for them.",
-	"./internal/mail TestLettersReadWell":              "Letters are written one after another. TestTwoNodesSendEachLetterOnce writes them at the same time.",
+	// These took another quarter.
+	"./cmd/parvis TestBadBackupsAreRefused":                                      "A command does one thing after another, and no server runs beside it.",
+	"./cmd/parvis TestDoctorFindsWhatIsWrong":                                    doctor,
+	"./cmd/parvis TestDoctorFindsWhatAProxyDoesWrong":                            doctor,
+	"./cmd/parvis TestDoctorLooksAfterWebhooksAndDirectories":                    doctor,
+	"./cmd/parvis TestDoctorFindsAWrongPublicAddress":                            doctor,
+	"./cmd/parvis TestDoctorFindsAProxyThatIsNotTrusted":                         doctor,
+	"./cmd/parvis TestDoctorFindsAProxyThatNamesNoAddress":                       doctor,
+	"./cmd/parvis TestDoctorFindsAProxyThatAltersRequests":                       doctor,
+	"./cmd/parvis TestDoctorTellsOfRefusedLetters":                               doctor,
+	"./cmd/parvis TestDoctorLooksAfterWhatIsStored":                              doctor,
+	"./cmd/parvis TestDoctorLooksAfterApplications":                              doctor,
+	"./cmd/parvis TestDoctorNamesWhatIsWrongBetweenRegions":                      doctor,
+	"./cmd/parvis TestDoctorFindsADatabaseThatItCannotWrite":                     doctor,
+	"./cmd/parvis TestDoctorJudgesClocks":                                        doctor,
+	"./cmd/parvis/demo TestEveryOwnerGetsInWithTheLinkThatIsTold":                demo,
+	"./cmd/parvis/demo TestTheMailboxShowsLettersUnderItsOwnNameOnly":            demo,
+	"./internal/op TestAConnectionThatIsEndedInMidStatementIsToldOnEverySurface": "It asks for one table after another. TestEverySurfaceSaysThatTheDatabaseIsAway has each surface lose its connection too.",
+	"./internal/op TestKeysAreReplacedOnSchedule":                                "A clock is moved and keys are asked for, in turn. In TestOPR10AFloodOfUnknownKeys they are read again while others ask for them.",
+	"./internal/mail TestLettersReadWell":                                        "Letters are written one after another. TestTwoNodesSendEachLetterOnce writes them at the same time.",
 }
+
+const (
+	doctor = "Doctor starts nothing and does one thing after another. The race detector sees it beside one server in TestDoctorFindsNothingWrongWithAHealthyInstallation, beside two in TestDoctorOfTwoNodes."
+	demo   = "It asks one thing after another of the demo that TestParvisFollowsTheStaffDirectory starts too."
+)
 
 // The race detector finds only what two goroutines do at the same time, and it makes everything
 // several times slower. So './check all' shows it the tests in which goroutines run at the same

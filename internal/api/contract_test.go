@@ -3,8 +3,10 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"sync"
 	"testing"
 
@@ -36,6 +38,12 @@ func TestTheDocumentIsOpenAPI(t *testing.T) {
 	}
 }
 
+// fitting are answers that were found to be as the document says, without their references: kin-openapi
+// compiles the schema again for each that it judges, which takes a third of a test that makes many.
+var fitting sync.Map
+
+var referenceInAnswer = regexp.MustCompile(`req_[a-z2-7]+`)
+
 // fits fails the test unless an answer is as the document says. call asks it of every answer.
 func (g answer) fits(t *testing.T) {
 	t.Helper()
@@ -47,6 +55,10 @@ func (g answer) fits(t *testing.T) {
 	if err != nil {
 		return // a path or a method that does not exist, on purpose
 	}
+	judged := fmt.Sprintf("%s %s %d %q %s", route.Method, route.Path, g.StatusCode, g.Header["Content-Type"], referenceInAnswer.ReplaceAllLiteral(g.text, nil))
+	if _, fits := fitting.Load(judged); fits {
+		return
+	}
 	input := &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: g.Request, PathParams: parameters, Route: route},
 		Status:                 g.StatusCode, Header: http.Header{"Content-Type": g.Header["Content-Type"]},
@@ -54,5 +66,7 @@ func (g answer) fits(t *testing.T) {
 	}
 	if err := openapi3filter.ValidateResponse(t.Context(), input); err != nil {
 		t.Errorf("%s %s: the answer is not as the document says: %v", g.Request.Method, g.Request.URL.Path, err)
+		return
 	}
+	fitting.Store(judged, true)
 }

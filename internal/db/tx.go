@@ -151,10 +151,10 @@ func (d *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	return d.silent(ctx, d.run(ctx, &d.read, opts, fn))
 }
 
-// twice, if it is not empty, makes Update run each closure twice and roll the first run back, as
-// happens after a lost race on PostgreSQL. If a closure changes anything but tx and its own
+// twice, if it is not empty, makes Update run each closure twice on SQLite and roll the first run
+// back, as happens after a lost race on PostgreSQL. If a closure changes anything but tx and its own
 // variables, its second run sees what the first one left behind, and its test fails. Only the
-// linker sets it: './check all' runs the tests once with -X parvis/internal/db.twice=yes.
+// linker sets it: './check all' links the tests with -X parvis/internal/db.twice=yes.
 var twice string
 
 // Update runs fn in a transaction that behaves as if no other were running. It commits if
@@ -180,7 +180,7 @@ func (d *DB) update(ctx context.Context, p *pool, fn func(*Tx) error) error {
 	if d.dialect == postgresDialect {
 		opts.Isolation = sql.LevelSerializable // SQLite always is, because it has one writer
 	}
-	if twice != "" {
+	if twice != "" && d.dialect == sqliteDialect {
 		lost := errors.New("the first of two runs")
 		if err := d.run(ctx, p, opts, func(tx *Tx) error { return errors.Join(lost, fn(tx)) }); !errors.Is(err, lost) {
 			return err
