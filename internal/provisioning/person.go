@@ -299,7 +299,11 @@ func (s *Service) DeletePerson(ctx context.Context, tx *db.Tx, source Source, id
 	if u.Role == directory.Owner {
 		return false, source.refuseOwner(u)
 	}
-	beyond, err := source.beyondMeasure(ctx, tx, 1)
+	more := 1
+	if source.took(tx, u) {
+		more = 0 // somebody who is counted already
+	}
+	beyond, err := source.beyondMeasure(ctx, tx, more)
 	if err != nil {
 		return false, err
 	}

@@ -309,7 +309,8 @@ func (s *Service) bringBack(ctx context.Context, tx *db.Tx, actor directory.Acto
 		return db.Into(&u.ID, (*db.Time)(&u.DeactivatedAt), (*db.Time)(&u.DeletedAt))
 	}, `
 		select id, deactivated_at, deleted_at from users
-		where org_id = $1 and shut_out_by = $2 and (deactivated_at > $3 or deleted_at > $3)`,
+		where org_id = $1 and `+takenSince+`
+		order by coalesce(deleted_at, 0) desc, id`, // of several with one address, who had it last
 		string(source.OrgID), source.ID, db.Time(since))
 	if err != nil {
 		return err
