@@ -3,19 +3,21 @@ package scim_test
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"parvis/internal/directory"
+	"parvis/internal/provisioning"
 )
 
 // addresses are how many each organization has: some in another domain, and the owner's.
-const addresses = 24
+const addresses = 40
 
 func (m *model) address(n int) string {
 	switch n %= addresses; {
-	case n < 20:
+	case n < 34:
 		return fmt.Sprintf("p%02d@%s", n, m.domain)
-	case n < 23:
+	case n < 39:
 		return fmt.Sprintf("p%02d@elsewhere.example", n)
 	default:
 		return m.boss()
@@ -25,7 +27,7 @@ func (m *model) address(n int) string {
 // boss is the address of each organization's owner, whom no step changes.
 func (m *model) boss() string { return "boss@" + m.domain }
 
-// chosen chooses what a step is about. What cannot be done, because nobody is there, becomes a look.
+// chosen chooses what a step is about. What cannot be done, because nobody is there, makes somebody.
 func (m *model) chosen(s step) deed {
 	d := deed{kind: s.kind, by: s.by, org: m.sources[s.by].org}
 	var ok bool
@@ -36,13 +38,15 @@ func (m *model) chosen(s step) deed {
 		d, ok = m.aboutGroup(d, s)
 	case agree, dismiss:
 		d, ok = m.aboutAsked(d, s)
-	case adoptAll, turnOn, month:
+	case turnOn:
+		ok = m.sources[s.by].stopped || s.k%6 == 0
+	case adoptAll, month:
 		ok = true
 	default:
 		d, ok = m.byHand(d, s)
 	}
 	if !ok {
-		d.kind, d.wish = find, wish{address: m.address(s.who)}
+		d, _ = m.aboutPerson(deed{kind: create, by: s.by, org: d.org}, s)
 	}
 	return d
 }
@@ -133,16 +137,20 @@ func (m *model) aboutGroup(d deed, s step) (deed, bool) {
 
 func (m *model) aboutAsked(d deed, s step) (deed, bool) {
 	var all []waitKey
+	asked := map[provisioning.Kind]bool{}
 	for k := range m.waits {
 		if k.source == s.by {
-			all = append(all, k)
+			all, asked[k.kind] = append(all, k), true
 		}
 	}
 	if len(all) == 0 {
 		return d, false
 	}
+	// First a kind, because adoptions are many.
+	chosen := slices.Sorted(maps.Keys(asked))[s.n%len(asked)]
+	all = slices.DeleteFunc(all, func(k waitKey) bool { return k.kind != chosen })
 	slices.SortFunc(all, func(a, b waitKey) int {
-		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(m.order(a.subject), m.order(b.subject)))
+		return cmp.Compare(m.order(a.subject), m.order(b.subject))
 	})
 	k := all[s.who%len(all)]
 	d.ask, d.id = k.kind, k.subject
@@ -163,8 +171,12 @@ func (m *model) byHand(d deed, s step) (deed, bool) {
 		return d, m.at(d.org, d.wish.address) == nil
 	}
 	all := slices.DeleteFunc(slices.Clone(m.people), func(p *personModel) bool { return p.org != d.org || p.address == m.boss() })
-	if d.kind == restore {
-		all = slices.DeleteFunc(all, func(p *personModel) bool { return !p.gone() && s.k%6 > 0 })
+	switch { // now and then somebody of whom it will be refused
+	case s.k%6 == 0:
+	case d.kind == restore:
+		all = slices.DeleteFunc(all, func(p *personModel) bool { return !p.gone() })
+	case d.kind == promote:
+		all = slices.DeleteFunc(all, func(p *personModel) bool { return !p.wayIn })
 	}
 	if len(all) == 0 {
 		return d, false

@@ -80,6 +80,14 @@ func (m *model) join(g *groupModel, ids []string) error {
 		}
 		g.members[id] = true
 	}
+	// Who is wanted in the group is not to leave it any more.
+	k := waitKey{g.keeper, provisioning.RemoveMembers, g.id}
+	if w, held := m.waits[k]; held {
+		w.members = slices.DeleteFunc(slices.Clone(w.members), func(id string) bool { return slices.Contains(ids, id) })
+		if m.waits[k] = w; len(w.members) == 0 {
+			delete(m.waits, k)
+		}
+	}
 	return nil
 }
 
@@ -262,6 +270,9 @@ func (m *model) agree(k waitKey, w waitModel) error {
 		if g == nil {
 			return directory.ErrNotFound
 		}
+		if g.keeper != k.source {
+			m.overtaken(g.keeper, "", g.id)
+		}
 		g.keeper, g.external = k.source, w.external
 	case provisioning.ChangeAddress:
 		switch {
@@ -310,6 +321,7 @@ func (m *model) adopt(source int, p *personModel, external string) error {
 	case p.role == directory.Owner:
 		return provisioning.ErrOwnerStays
 	case p.keeper != source:
+		m.overtaken(p.keeper, "", p.id) // it is no longer theirs
 		// Nobody is let in by a source that did not shut them out.
 		p.keeper, p.outBy = source, nobody
 	}

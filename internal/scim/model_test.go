@@ -173,6 +173,13 @@ func (m *model) wait(source int, kind provisioning.Kind, subject string, w waitM
 	m.waits[k] = w
 }
 
+// overtaken ends what a source asks for, of any kind if none is named.
+func (m *model) overtaken(source int, kind provisioning.Kind, subject string) {
+	maps.DeleteFunc(m.waits, func(k waitKey, _ waitModel) bool {
+		return k.source == source && k.subject == subject && (kind == "" || k.kind == kind)
+	})
+}
+
 // wish is what a call says of a person. Empty texts, and no word of active, leave out.
 type wish struct {
 	address, external string
@@ -322,6 +329,9 @@ func (m *model) put(d deed) (*personModel, error) {
 		p.said = w.said
 		return p, nil
 	}
+	if says := d.wish.active; p.out() && p.outBy != d.by && (d.kind == put && says != nil && !*says || d.kind == patchPerson && d.field == "active" && !active) {
+		m.overtaken(d.by, provisioning.LetInAgain, p.id) // it says the opposite by now
+	}
 	if w.String() == p.shown().String() {
 		return p, nil
 	}
@@ -340,6 +350,7 @@ func (m *model) put(d deed) (*personModel, error) {
 		m.wait(d.by, provisioning.LetInAgain, p.id, waitModel{email: p.address})
 	default:
 		p.outAt, p.outBy, p.bornOut = time.Time{}, nobody, false
+		m.overtaken(d.by, provisioning.DeletePerson, p.id)
 	}
 	return p, nil
 }

@@ -26,6 +26,7 @@ type round struct {
 	bosses  [2]directory.User
 	m       *model
 	log     []string
+	seen    map[string]int // what happened how often, in all rounds of a server
 }
 
 // rounds counts the rounds of a server, whose organizations need names of their own.
@@ -89,8 +90,9 @@ func (r *round) together(ctx context.Context, t *testing.T, deeds []deed, compar
 		results[0] = r.do(ctx, t, deeds[0])
 	} else {
 		var wg sync.WaitGroup
-		for i, d := range deeds {
-			wg.Go(func() { results[i] = r.call(ctx, d) })
+		for n := range deeds {
+			i := (n + len(r.log)) % 2 // who begins gets there first, mostly
+			wg.Go(func() { results[i] = r.call(ctx, deeds[i]) })
 		}
 		wg.Wait()
 	}
@@ -117,11 +119,32 @@ func (r *round) together(ctx context.Context, t *testing.T, deeds []deed, compar
 		}
 		if err == nil {
 			r.m = m
+			r.saw(deeds, results, first)
 			return nil
 		}
 		wrong = errors.Join(wrong, err)
 	}
 	return wrong
+}
+
+// saw counts what happened.
+func (r *round) saw(deeds []deed, results []result, first int) {
+	if r.seen == nil {
+		return // it is repeated only to be shorter
+	}
+	for i, d := range deeds {
+		what := strings.TrimSpace(fmt.Sprint(d.kind, " ", d.ask))
+		if d.source() {
+			what = fmt.Sprint(d.kind, " ", results[i].status)
+		}
+		if results[i].err != nil {
+			what += ", refused"
+		}
+		r.seen[what]++
+	}
+	if len(deeds) == 2 {
+		r.seen[[]string{"at once", "at once, the second first"}[first]]++
+	}
 }
 
 // call makes a source's call.
@@ -237,21 +260,32 @@ func differing(got, want []string) error {
 func TestDirectoriesWithTheSamePeopleAgainstAModel(t *testing.T) {
 	t.Parallel()
 	const ofRound = 500
-	rounds := 2
+	rounds := 20
 	if os.Getenv(dbtest.PostgresVariable) != "" {
 		rounds = 2
 	}
 	seed := rand.Uint64() // to repeat a failure: the one that it names
 	w := start(t)
+	seen := map[string]int{}
 	for number := range rounds {
 		all := steps(rand.New(rand.NewPCG(seed, uint64(number))), ofRound)
 		r := w.round(t, number)
+		r.seen = seen
 		made, err := r.run(t.Context(), t, all)
 		if err == nil {
 			continue
 		}
 		short, r, err := w.shortened(t, all[:made], r, err)
 		t.Fatalf("seed %d, round %d, step %d: %v\n%d of its steps are enough:\n%s", seed, number, made, err, short, strings.Join(r.log[max(0, len(r.log)-60):], "\n"))
+	}
+	t.Log(seen)
+	for _, what := range []string{
+		"agree adopt_person", "agree let_in_again", "agree delete_person", "agree remove_members", "agree whole_batch", "restore",
+		"give a role", "create 409", "put 404", "patch 503", "delete 202", "at once",
+	} {
+		if seen[what] == 0 && rounds == 20 {
+			t.Errorf("seed %d: in 10,000 steps there was no %q, only %v", seed, what, seen)
+		}
 	}
 }
 

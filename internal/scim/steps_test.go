@@ -219,15 +219,15 @@ func steps(r *rand.Rand, n int) (all []step) {
 		}
 	}
 	for by := range 3 {
-		many(create, by, 14)
+		many(create, by, 20)
 	}
 	for len(all) < n {
 		one := chosen(r)
 		switch chance := r.IntN(100); {
-		case chance < 3:
-			many([]kind{create, remove, shutOutAll}[r.IntN(3)], r.IntN(3), 5+r.IntN(12))
+		case chance < 4:
+			many([]kind{create, create, remove, shutOutAll}[r.IntN(4)], r.IntN(3), 8+r.IntN(12))
 			continue
-		case chance < 28:
+		case chance < 34:
 			beside := chosen(r)
 			one.beside = &beside
 		}
@@ -241,9 +241,9 @@ const shutOutAll kind = "shut out"
 
 // often is how often a kind of step is chosen, beside the others.
 var often = map[kind]int{
-	create: 14, put: 10, patchPerson: 22, remove: 6, find: 3, createGroup: 3, renameGroup: 2, addMembers: 7, removeMembers: 4, replaceMembers: 4,
-	putGroup: 2, deleteGroup: 1, agree: 10, dismiss: 5, adoptAll: 1, turnOn: 3, shutOut: 2, letIn: 2, deletePerson: 1, restore: 2, promote: 2,
-	arrive: 2, found: 1, password: 2, month: 1,
+	create: 14, put: 12, patchPerson: 26, remove: 5, find: 3, createGroup: 3, renameGroup: 2, addMembers: 8, removeMembers: 4, replaceMembers: 4,
+	putGroup: 2, deleteGroup: 2, agree: 14, dismiss: 4, adoptAll: 1, turnOn: 8, shutOut: 2, letIn: 2, deletePerson: 1, restore: 2, promote: 7,
+	arrive: 3, found: 1, password: 8, month: 1,
 }
 
 // kinds has each kind as often as it is chosen.
