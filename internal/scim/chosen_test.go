@@ -27,7 +27,8 @@ func (m *model) address(n int) string {
 // boss is the address of each organization's owner, whom no step changes.
 func (m *model) boss() string { return "boss@" + m.domain }
 
-// chosen chooses what a step is about. What cannot be done, because nobody is there, makes somebody.
+// chosen chooses what a step is about. What cannot be done, because nothing is there for it, becomes a
+// change of a person, or makes the first.
 func (m *model) chosen(s step) deed {
 	d := deed{kind: s.kind, by: s.by, org: m.sources[s.by].org}
 	var ok bool
@@ -45,9 +46,14 @@ func (m *model) chosen(s step) deed {
 	default:
 		d, ok = m.byHand(d, s)
 	}
-	if !ok {
-		d, _ = m.aboutPerson(deed{kind: create, by: s.by, org: d.org}, s)
+	if ok {
+		return d
 	}
+	d = deed{kind: patchPerson, by: s.by, org: d.org}
+	if len(m.kept(s.by)) == 0 {
+		d.kind = create
+	}
+	d, _ = m.aboutPerson(d, s)
 	return d
 }
 

@@ -355,7 +355,7 @@ func (m *model) put(d deed) (*personModel, error) {
 	return p, nil
 }
 
-// readdress gives a person another address: at once to who cannot sign in yet and to members within
+// readdress gives a person another address: at once if they cannot sign in yet or are members within
 // proven domains; for anybody else an administrator is asked.
 func (m *model) readdress(source int, p *personModel, address string) error {
 	_, domain, _ := strings.Cut(address, "@")
