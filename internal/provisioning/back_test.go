@@ -68,15 +68,7 @@ func (h *house) settleBatch(agreed bool) {
 func TestWhoComesBackWithoutAWayInIsInvited(t *testing.T) {
 	t.Parallel()
 	h := inviting(t)
-	var late provisioning.Provisioned
-	if err := h.Write(t.Context(), h.src, call, func(tx *db.Tx, s provisioning.Source) (err error) {
-		what := said("late@alpha.example")
-		what.Active = false
-		late, err = h.CreatePerson(t.Context(), tx, s, what)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	late := h.hireOut("late@alpha.example")
 	expect.Equal(t, "made, but not active", h.invited("late@alpha.example"), "0, open 0")
 	h.hireAgain(late)
 	expect.Equal(t, "active later", h.invited("late@alpha.example"), "1, open 1")
@@ -210,5 +202,87 @@ func TestABatchThatIsBroughtBackIsRestored(t *testing.T) {
 	}
 	if _, err := h.src.Person(t.Context(), h.DB, string(people[0].User.ID)); err != nil {
 		t.Errorf("the source finds whom it deleted: %v", err)
+	}
+}
+
+// hireOut makes a person whom the directory names as somebody who is out.
+func (h *house) hireOut(email string) (p provisioning.Provisioned) {
+	h.t.Helper()
+	if err := h.Write(h.t.Context(), h.src, call, func(tx *db.Tx, s provisioning.Source) (err error) {
+		what := said(email)
+		what.Active = false
+		p, err = h.CreatePerson(h.t.Context(), tx, s, what)
+		return err
+	}); err != nil {
+		h.t.Fatal(err)
+	}
+	return p
+}
+
+// A first sync names people who left long ago. They were never in, so they are no batch, and nothing
+// brings them back.
+func TestWhoWasNeverInIsNotBroughtBack(t *testing.T) {
+	t.Parallel()
+	h := inviting(t)
+	var out, in []provisioning.Provisioned
+	for i := range 20 {
+		out = append(out, h.hireOut(fmt.Sprintf("out%02d@alpha.example", i)))
+		in = append(in, h.hire(fmt.Sprintf("in%02d@alpha.example", i)))
+	}
+	h.clock.Advance(time.Minute)
+	for _, p := range in[:9] {
+		h.fire(p)
+	}
+	expect.Equal(t, "the tenth is held", h.delete(in[9]), false)
+	expect.Equal(t, "letters after ten", h.letters(), 0)
+	expect.Equal(t, "one of those out is held", h.delete(out[0]), true)
+	h.fire(in[10])
+	expect.Equal(t, "letters after eleven", h.letters(), 1)
+	h.settleBatch(true)
+	for _, p := range in[:11] {
+		expect.Equal(t, p.User.Email, h.now(h.src.OrgID, string(p.User.ID)).Closed(), nil)
+	}
+	for _, p := range out {
+		expect.Equal(t, p.User.Email, h.now(h.src.OrgID, string(p.User.ID)).Closed(), error(directory.ErrDeactivated))
+		expect.Equal(t, "invitations to "+p.User.Email, h.invited(p.User.Email), "0, open 0")
+	}
+}
+
+// Who is shut out and then deleted is one person.
+func TestTheBrakeCountsAPersonOnce(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	var people []provisioning.Provisioned
+	for i := range 20 {
+		people = append(people, h.hire(fmt.Sprintf("p%02d@alpha.example", i)))
+	}
+	h.clock.Advance(time.Minute)
+	for _, p := range people[:10] {
+		h.fire(p)
+	}
+	for _, p := range people[:10] {
+		expect.Equal(t, p.User.Email+" is held", h.delete(p), false)
+	}
+	expect.Equal(t, "letters after ten", h.letters(), 0)
+	expect.Equal(t, "the eleventh is held", h.delete(people[10]), true)
+}
+
+// Of several people who had an address one after another, the last comes back.
+func TestWhoHadAnAddressLastComesBack(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	former, last := []provisioning.Provisioned{}, []provisioning.Provisioned{}
+	for _, all := range []*[]provisioning.Provisioned{&former, &last} {
+		for i := range 6 {
+			*all = append(*all, h.hire(fmt.Sprintf("p%02d@alpha.example", i)))
+			h.clock.Advance(time.Second)
+			h.delete((*all)[i])
+		}
+	}
+	h.settleBatch(true)
+	for i := range former {
+		expect.Equal(t, "who had it before", h.now(h.src.OrgID, string(former[i].User.ID)).Closed(), error(directory.ErrDeleted))
+		got := h.now(h.src.OrgID, string(last[i].User.ID))
+		expect.Equal(t, "who had it last", got.DeletedAt.IsZero(), true)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"parvis/internal/db"
+	"parvis/internal/directory"
 	"parvis/internal/mail"
 )
 
@@ -35,14 +36,22 @@ func (s Source) people(ctx context.Context, tx *db.Tx) (n int, err error) {
 	return n, err
 }
 
-// taken counts whom the source shut out or deleted within the hour and who did not come back. Who was
-// out long before their deletion counts too: it takes away what shutting out had kept.
+// takenSince finds whom source $2 shut out or deleted after $3 and who did not come back. Who was out
+// long before their deletion is one of them: it takes away what shutting out had kept. Who was never in,
+// because the source made them so, is none before their deletion.
+const takenSince = `shut_out_by = $2 and (deactivated_at > $3 and deactivated_at <> created_at or deleted_at > $3)`
+
+// taken counts whom the source took away within the hour.
 func (s Source) taken(ctx context.Context, tx *db.Tx) (n int, err error) {
 	_, err = tx.One(ctx, db.Into(&n), `
 		select count(*) from users
-		where org_id = $1 and shut_out_by = $2 and (deactivated_at > $3 or deleted_at > $3)`,
-		string(s.OrgID), s.ID, db.Time(tx.Now().Add(-within)))
+		where org_id = $1 and `+takenSince, string(s.OrgID), s.ID, db.Time(tx.Now().Add(-within)))
 	return n, err
+}
+
+// took reports whether taken counts a person who is not deleted.
+func (s Source) took(tx *db.Tx, u directory.User) bool {
+	return u.ShutOutBy == s.ID && u.DeactivatedAt.After(tx.Now().Add(-within)) && !u.DeactivatedAt.Equal(u.CreatedAt)
 }
 
 // beyondMeasure reports whether the source would have taken away too many with so many more. A batch

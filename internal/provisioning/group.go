@@ -2,6 +2,7 @@ package provisioning
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strconv"
@@ -201,7 +202,42 @@ func (s *Service) ChangeGroup(ctx context.Context, tx *db.Tx, source Source, id 
 	if err := source.add(ctx, tx, g.Group, add); err != nil {
 		return false, err
 	}
+	if c.Members != nil {
+		add = *c.Members
+	}
+	if err := source.stay(ctx, tx, id, add); err != nil {
+		return false, err
+	}
 	return source.remove(ctx, tx, g.Group, remove)
+}
+
+// stay takes people whom the source wants in a group from those whose removal waits.
+func (s Source) stay(ctx context.Context, tx *db.Tx, group string, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	var w Waiting
+	held, err := tx.One(ctx, w.targets(), `
+		select `+waitingColumns+`
+		from source_waiting
+		where org_id = $1 and source_id = $2 and kind = $3 and subject = $4 and settled_at is null`, string(s.OrgID), s.ID, string(RemoveMembers), group)
+	if err != nil || !held {
+		return err
+	}
+	before := len(w.Details.Members)
+	w.Details.Members = slices.DeleteFunc(w.Details.Members, func(id string) bool { return slices.Contains(ids, id) })
+	switch len(w.Details.Members) {
+	case before:
+		return nil
+	case 0:
+		return s.overtake(ctx, tx, RemoveMembers, group)
+	}
+	details, err := json.Marshal(w.Details)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `update source_waiting set details = $1 where org_id = $2 and id = $3`, string(details), string(s.OrgID), w.ID)
+	return err
 }
 
 // differ returns who is wanted and not there, and who is there and not wanted.

@@ -203,6 +203,7 @@ func (s *Service) putOwner(ctx context.Context, tx *db.Tx, source Source, was Pr
 		return Provisioned{}, source.refuseOwner(was.User)
 	}
 	source.did("owner_kept", "Name", was.User.Name)
+	was.Document = p.Document
 	return was, keepDocument(ctx, tx, was.User, p.Document)
 }
 
@@ -263,11 +264,23 @@ func (s *Service) setActive(ctx context.Context, tx *db.Tx, source Source, u dir
 		return s.brake(ctx, tx, source)
 	}
 	err := s.letIn(ctx, tx, source.Actor(), source, u.ID)
-	if errors.Is(err, directory.ErrShutOutHere) {
+	switch {
+	case errors.Is(err, directory.ErrShutOutHere):
 		source.waitFor(LetInAgain, string(u.ID), u.Name, Details{Email: u.Email})
 		return nil // the person stays out, and the answer says so
+	case err != nil:
+		return err
 	}
-	return err
+	return source.overtake(ctx, tx, DeletePerson, string(u.ID)) // whom the source wants back
+}
+
+// StaysOut hears from a source that somebody is out. If it had asked an administrator to let them in
+// again, it no longer does.
+func (s *Service) StaysOut(ctx context.Context, tx *db.Tx, source Source, u directory.User) error {
+	if u.DeactivatedAt.IsZero() || u.ShutOutBy == source.ID {
+		return nil // then it asked for nothing
+	}
+	return source.overtake(ctx, tx, LetInAgain, string(u.ID))
 }
 
 // letIn lets a person in again. Being shut out ended the invitation of who had no way in yet, so
@@ -299,7 +312,11 @@ func (s *Service) DeletePerson(ctx context.Context, tx *db.Tx, source Source, id
 	if u.Role == directory.Owner {
 		return false, source.refuseOwner(u)
 	}
-	beyond, err := source.beyondMeasure(ctx, tx, 1)
+	more := 1
+	if source.took(tx, u) {
+		more = 0 // somebody who is counted already
+	}
+	beyond, err := source.beyondMeasure(ctx, tx, more)
 	if err != nil {
 		return false, err
 	}

@@ -114,6 +114,18 @@ func (s *Service) wait(ctx context.Context, tx *db.Tx, source Source, w waits) e
 	return nil
 }
 
+// overtake ends what a source waits for about a person or a group, of one kind or of any if kind is
+// empty: what happened since leaves nothing to be decided.
+func (s Source) overtake(ctx context.Context, tx *db.Tx, kind Kind, subject string) error {
+	if _, err := tx.Exec(ctx, `
+		update source_waiting set settled_at = $1, settled_by = source_id
+		where org_id = $2 and source_id = $3 and subject = $4 and (kind = $5 or $5 = '') and settled_at is null`,
+		db.Time(tx.Now()), string(s.OrgID), s.ID, subject, string(kind)); err != nil {
+		return fmt.Errorf("ending what %s waits for: %w", s.ID, err)
+	}
+	return nil
+}
+
 // union returns what is in either list, each once.
 func union(a, b []string) []string {
 	have := map[string]bool{}
@@ -222,7 +234,7 @@ func (s *Service) agree(ctx context.Context, tx *db.Tx, actor directory.Actor, s
 		if err != nil {
 			return err
 		}
-		return directory.SetGroupSource(ctx, tx, actor, g, source.ID, w.Details.ExternalID)
+		return errors.Join(source.from(ctx, tx, g.SourceID, g.ID), directory.SetGroupSource(ctx, tx, actor, g, source.ID, w.Details.ExternalID))
 	case ChangeAddress:
 		u, err := directory.Governed(ctx, tx, actor, source.OrgID, directory.UserID(w.Subject))
 		if err != nil {
@@ -264,7 +276,18 @@ func (s *Service) adopt(ctx context.Context, tx *db.Tx, actor directory.Actor, s
 	if err != nil {
 		return err
 	}
+	if err := source.from(ctx, tx, u.SourceID, string(u.ID)); err != nil {
+		return err
+	}
 	return directory.SetSource(ctx, tx, actor, u, source.ID, w.Details.ExternalID)
+}
+
+// from ends what the former keeper of a person or a group waits for, who is the source's from now on.
+func (s Source) from(ctx context.Context, tx *db.Tx, former, subject string) error {
+	if former == "" || former == s.ID {
+		return nil
+	}
+	return Source{OrgID: s.OrgID, ID: former}.overtake(ctx, tx, "", subject)
 }
 
 // AdoptMembers hands to a source all members with an address in a proven domain whom it waits for,
@@ -309,7 +332,8 @@ func (s *Service) bringBack(ctx context.Context, tx *db.Tx, actor directory.Acto
 		return db.Into(&u.ID, (*db.Time)(&u.DeactivatedAt), (*db.Time)(&u.DeletedAt))
 	}, `
 		select id, deactivated_at, deleted_at from users
-		where org_id = $1 and shut_out_by = $2 and (deactivated_at > $3 or deleted_at > $3)`,
+		where org_id = $1 and `+takenSince+`
+		order by coalesce(deleted_at, 0) desc, id`, // of several with one address, who had it last
 		string(source.OrgID), source.ID, db.Time(since))
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
@@ -78,6 +79,7 @@ func TestADeletionThatIsHeldIsAccepted(t *testing.T) {
 		ids = append(ids, s.hire(t, fmt.Sprintf("p%02d@alpha.example", i)).id())
 	}
 	ben := w.beta.hire(t, "ben@beta.example").id()
+	w.Clock.Advance(time.Second) // or they would be people who were never in
 	for _, id := range ids[:10] {
 		s.must(t, 204, "DELETE", "/Users/"+id, "")
 	}
@@ -169,12 +171,77 @@ func TestSCM4NoCallShutsOutAnOwner(t *testing.T) {
 	}
 	expect.Equal(t, "calls that wait", len(s.said(t, provisioning.Held)), 0)
 	expect.Equal(t, "letters to the owner", len(w.LettersTo(t, "ana@alpha.example")), 1)
-	s.must(t, 200, "PATCH", at, patch(`{"op":"replace","path":"displayName","value":"Somebody Else"}`))
+	said := s.must(t, 200, "PATCH", at, patch(`{"op":"replace","path":"displayName","value":"Somebody Else"}`))
+	expect.Equal(t, "what the directory said, as it is kept", said.get("displayName"), any("Somebody Else"))
 	now, err := directory.UserByID(t.Context(), w.DB, s.org.ID, directory.UserID(ana))
 	if err != nil {
 		t.Fatal(err)
 	}
 	expect.Equal(t, "her name", now.Name, "Ana")
+}
+
+// What a directory asked for no longer waits once it says the opposite, or once another directory keeps
+// whom it is about: nobody is let in, deleted or taken out of a group by what is no longer meant.
+func TestWhatIsNoLongerMeantWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	s, other := w.alpha, w.source(t, w.alpha.org, provisioning.On, true)
+	ids := make([]string, 13)
+	for i := range ids {
+		ids[i] = s.hire(t, fmt.Sprintf("p%02d@alpha.example", i)).id()
+	}
+	active := func(value, id string) {
+		t.Helper()
+		s.must(t, 200, "PATCH", "/Users/"+id, patch(`{"op":"Replace","path":"active","value":"`+value+`"}`))
+	}
+	waits := func(want ...string) {
+		t.Helper()
+		expect.Equal(t, "what waits", strings.Join(s.waiting(t), ", "), strings.Join(sorted(want), ", "))
+	}
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return directory.Deactivate(ctx, tx, directory.Operator(), s.org.ID, directory.UserID(ids[0]))
+	})
+	active("True", ids[0])
+	s.must(t, 200, "PATCH", "/Users/"+ids[0], patch(`{"op":"Replace","path":"title","value":"Driver"}`))
+	waits("let_in_again " + ids[0]) // a title says nothing about it
+	active("False", ids[0])
+	waits()
+	active("True", ids[0])
+	s.must(t, 200, "PUT", "/Users/"+ids[0], user("p00@alpha.example", `"title":"Driver"`))
+	waits("let_in_again " + ids[0])
+	s.must(t, 200, "PUT", "/Users/"+ids[0], user("p00@alpha.example", `"active":false`))
+	waits()
+
+	g := s.must(t, 201, "POST", "/Groups", group("Drivers", ids...)).id()
+	s.must(t, 202, "PATCH", "/Groups/"+g, patch(`{"op":"replace","path":"members","value":[]}`))
+	add := func(ids ...string) {
+		t.Helper()
+		for _, id := range ids {
+			s.must(t, 204, "PATCH", "/Groups/"+g, patch(`{"op":"add","path":"members","value":[{"value":"`+id+`"}]}`))
+		}
+	}
+	add(ids[1])
+	s.agree(t, provisioning.RemoveMembers)
+	members, _ := s.must(t, 200, "GET", "/Groups/"+g, "").get("members").([]any)
+	expect.Equal(t, "members", len(members), 1)
+	s.must(t, 204, "PATCH", "/Groups/"+g, patch(`{"op":"add","path":"members","value":[{"value":"`+strings.Join(ids[2:], `"},{"value":"`)+`"}]}`))
+	s.must(t, 202, "PUT", "/Groups/"+g, group("Drivers"))
+	waits("remove_members " + g)
+	add(ids[1:]...)
+	waits()
+
+	w.Clock.Advance(time.Second)
+	for _, id := range ids[1:11] {
+		s.must(t, 204, "DELETE", "/Users/"+id, "")
+	}
+	s.must(t, 202, "DELETE", "/Users/"+ids[11], "")
+	s.must(t, 202, "DELETE", "/Users/"+ids[12], "")
+	waits("whole_batch "+s.ID, "delete_person "+ids[11], "delete_person "+ids[12])
+	active("True", ids[11])
+	waits("whole_batch "+s.ID, "delete_person "+ids[12])
+	other.refused(t, 409, "uniqueness", "POST", "/Users", user("p12@alpha.example"))
+	other.agree(t, provisioning.AdoptPerson)
+	waits("whole_batch " + s.ID)
 }
 
 func bulkOf(operations ...string) string {

@@ -63,7 +63,7 @@ func (s *Server) putUser(ctx context.Context, x *call, in input) (answer, error)
 	if err != nil {
 		return answer{}, err
 	}
-	return x.changeUser(ctx, in, func(o document.Object) (document.Object, error) {
+	return x.changeUser(ctx, in, sent, func(o document.Object) (document.Object, error) {
 		// What a provider may leave out stays (Okta leaves out active).
 		now := maps.Clone(sent)
 		for _, name := range []string{"active", "externalId"} {
@@ -82,11 +82,12 @@ func (s *Server) patchUser(ctx context.Context, x *call, in input) (answer, erro
 	}
 	// What is noted depends on what was sent alone, and is kept with the call. Whether the operations
 	// fit is found in the transaction.
-	_ = document.User().Patch(document.Object{"userName": "-"}, operations, &x.notes)
+	sent := document.Object{"userName": "-"}
+	_ = document.User().Patch(sent, operations, &x.notes)
 	if err := x.noPassword(ctx); err != nil {
 		return answer{}, err
 	}
-	return x.changeUser(ctx, in, func(o document.Object) (document.Object, error) {
+	return x.changeUser(ctx, in, sent, func(o document.Object) (document.Object, error) {
 		return o, document.User().Patch(o, operations, &document.Notes{})
 	})
 }
@@ -105,8 +106,8 @@ func (x *call) noPassword(ctx context.Context) error {
 }
 
 // changeUser gives a person what change makes of them, in one transaction. What changes nothing is
-// not written.
-func (x *call) changeUser(ctx context.Context, in input, change func(document.Object) (document.Object, error)) (answer, error) {
+// not written, but if what was sent says that somebody is out who is, that may overtake an older wish.
+func (x *call) changeUser(ctx context.Context, in input, sent document.Object, change func(document.Object) (document.Object, error)) (answer, error) {
 	var now provisioning.Provisioned
 	if err := x.write(ctx, x.loggedAs(in.method, in.path), func(tx *db.Tx, source provisioning.Source) error {
 		was, err := source.Person(ctx, tx, in.id)
@@ -122,6 +123,9 @@ func (x *call) changeUser(ctx context.Context, in input, change func(document.Ob
 		}
 		text := string(document.Canonical(before))
 		after, err := change(before)
+		if err == nil && sent["active"] == false {
+			err = x.server.Sources.StaysOut(ctx, tx, source, was.User)
+		}
 		if err != nil {
 			return err
 		}
