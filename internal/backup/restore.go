@@ -16,6 +16,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/credential"
 	"parvis/internal/db"
+	"parvis/internal/rotation"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 )
@@ -176,6 +177,11 @@ func load(ctx context.Context, tx *db.Tx, from Source, how How) error {
 	}
 	if !l.ended {
 		return ErrDamaged
+	}
+	if needs, err := db.ReadNote(ctx, tx, rotation.Note); err != nil {
+		return err
+	} else if needs != "" && !rotation.Parse(needs).Fits(how.Keys) {
+		return fmt.Errorf("%w, or DATA/keys lacks a key that was taken out since: move it away, and the keys beside the backup are taken", ErrForeign)
 	}
 	return tx.SetNote(ctx, Unfinished, r.MadeAt.Format(time.RFC3339))
 }

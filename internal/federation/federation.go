@@ -60,13 +60,30 @@ type Hub struct {
 	keys    secret.Box // our own private keys
 }
 
+// What secrets of connections, and our own keys, are sealed for.
+const (
+	secretsBox = "federation client secrets"
+	keysBox    = "federation keys"
+)
+
+// Sealed are the columns of this package that a rotation of keys seals anew.
+var Sealed = []secret.Column{
+	{Table: "connections", Name: "secret", Purpose: secretsBox, Row: []string{"org_id", "id"}, For: ofConnection},
+	{Table: "connection_changes", Name: "secret", Purpose: secretsBox, Row: []string{"org_id", "connection_id"}, For: ofConnection},
+	{Table: "federation_keys", Name: "sealed", Purpose: keysBox, Row: []string{"id"}, For: func(row []string) string { return keyRow(row[0]) }},
+}
+
+func ofConnection(row []string) string {
+	return Connection{OrgID: directory.OrgID(row[0]), ID: row[1]}.row()
+}
+
 // NewHub makes a Hub that seals its secrets under keys.
 func NewHub(p Parts, keys secret.Keys) *Hub {
 	return &Hub{
 		Parts:   p,
-		secrets: secret.NewBox(keys.Sealing, "federation client secrets"),
+		secrets: secret.NewBox(keys.Sealing, secretsBox),
 		asked:   secret.NewBox(keys.Sealing, "federation requests"),
-		keys:    secret.NewBox(keys.Sealing, "federation keys"),
+		keys:    secret.NewBox(keys.Sealing, keysBox),
 	}
 }
 

@@ -268,9 +268,15 @@ func parseRefresh(text string) (family, own secret.Token) {
 
 // successor returns the own part of the next refresh token, derived from the present one by
 // our key. So an honest client whose first answer was lost gets the same token again, though
-// only its hash is stored.
-func (p *Provider) successor(family, own secret.Token) secret.Token {
-	return secret.DeriveToken(p.refreshKey, family.Reveal(), own.Reveal())
+// only its hash is stored. Where it was given already it has that hash, and an earlier key of ours may
+// have made it; zero if none of them did.
+func (p *Provider) successor(family, own secret.Token, given string) secret.Token {
+	for _, key := range p.refresh.All() {
+		if next := secret.DeriveToken(key.Bytes, family.Reveal(), own.Reveal()); given == "" || next.Hash(secret.Refresh) == given {
+			return next
+		}
+	}
+	return secret.Token{}
 }
 
 // begun is the first refresh token of a grant, with the hashes that are stored; empty where its
@@ -308,9 +314,13 @@ func (p *Provider) rotate(ctx context.Context, tx *db.Tx, c application.Applicat
 		return holder{}, "", Wrong(InvalidGrant, "the refresh token was used before; all that came of it has ended"),
 			end(ctx, tx, h.Grant, refreshReused, audit.Refused)
 	}
-	after := p.successor(family, own)
-	if shown != h.refresh && after.Hash(secret.Refresh) != h.refresh {
-		// Our key has changed since, so the token that was given first cannot be derived again.
+	given := h.refresh
+	if shown == h.refresh {
+		given = ""
+	}
+	after := p.successor(family, own, given)
+	if after.IsZero() {
+		// Our key is gone since, so the token that was given first cannot be derived again.
 		return holder{}, "", Wrong(InvalidGrant, "the refresh token was used before"), nil
 	}
 	if shown == h.refresh {
