@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
-	"log/slog"
 	"os"
-	"time"
 
 	"parvis/cmd/parvis/keyring"
+	"parvis/internal/app"
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -20,7 +18,7 @@ type keysCommands struct {
 	List   listKeysCommand  `cmd:"" default:"1" help:"Print every key, what it does and what still needs it."`
 	Add    addKeyCommand    `cmd:"" help:"Add a new key to DATA/keys, with which nothing is written yet."`
 	Use    useKeyCommand    `cmd:"" help:"Have every server write with a key that all of them know."`
-	Retire retireKeyCommand `cmd:"" help:"Seal anew what an earlier key sealed, and take it out."`
+	Retire retireKeyCommand `cmd:"" help:"Seal again what an earlier key sealed, and take it out."`
 }
 
 // keyring calls work with the keys of an installation.
@@ -40,24 +38,6 @@ func (s *storage) keyring(p *program) keyring.At {
 func (s *storage) rotating() *rotation.Server {
 	host, _ := os.Hostname() // only people read it
 	return &rotation.Server{DB: s.db, Keys: s.keys, Host: host, File: func() (secret.Keys, error) { return keyring.Read(s.plan.keysPath()) }}
-}
-
-// follows is how often a node looks which key writes.
-const follows = 5 * time.Second
-
-// follow changes over to keys that were put in use, until ctx ends.
-func (s *storage) follow(ctx context.Context, keys *rotation.Server, log *slog.Logger) {
-	tick := time.NewTicker(follows)
-	defer tick.Stop()
-	repeat(ctx, log, "following the keys", tick.C, func() (over bool) {
-		if err := keys.Follow(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			log.ErrorContext(ctx, "this node does not follow a change of the keys", "error", err.Error(), "do", "parvis keys")
-		}
-		return false
-	})
-	if err := keys.End(context.WithoutCancel(ctx)); err != nil {
-		log.WarnContext(ctx, "it is not said that this node ends", "error", err.Error())
-	}
 }
 
 type listKeysCommand struct{ storageFlags }
@@ -92,15 +72,7 @@ type retireKeyCommand struct {
 
 // Run takes a key out.
 func (c *retireKeyCommand) Run(p *program) error {
-	plan, err := c.plan(p)
-	if err != nil {
-		return err
-	}
-	return withStorage(p, plan, func(s *storage) error {
-		a, err := s.quiet()
-		if err != nil {
-			return err
-		}
+	return c.withApp(p, func(s *storage, a *app.App) error {
 		return keyring.Retire(s.keyring(p), c.Retiring, a.Passwords, func(ctx context.Context, tx *db.Tx, o credential.Owner) error {
 			org, err := directory.OrganizationByID(ctx, tx, o.OrgID)
 			if err == nil {

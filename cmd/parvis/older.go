@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"parvis/cmd/parvis/serving"
 	"parvis/internal/app"
 	"parvis/internal/audit"
 	"parvis/internal/backup"
@@ -76,9 +77,7 @@ func stale(err error) bool {
 
 // watch ends serving once the database is older than what this node knows of it, or was restored.
 func (s *storage) watch(ctx context.Context, a *app.App, log *slog.Logger, end context.CancelCauseFunc) {
-	tick := time.NewTicker(watches)
-	defer tick.Stop()
-	repeat(ctx, log, "watching the database", tick.C, func() (over bool) {
+	serving.Repeat(ctx, log, "watching the database", time.Tick(watches), func() (over bool) {
 		_, err := a.Audit.Watch(ctx, s.db)
 		switch {
 		case errors.Is(err, audit.ErrOlder):
@@ -106,9 +105,7 @@ func (s *storage) answer(ctx context.Context, a *app.App, log *slog.Logger) {
 	if s.db.Path() != "" {
 		return
 	}
-	tick := time.NewTicker(answers)
-	defer tick.Stop()
-	repeat(ctx, log, "answering nodes", tick.C, func() (over bool) {
+	serving.Repeat(ctx, log, "answering nodes", time.Tick(answers), func() (over bool) {
 		if err := a.Audit.Tell(ctx, s.db); err != nil && !errors.Is(err, context.Canceled) {
 			log.WarnContext(ctx, "nodes that ask for the roots of the audit log are not answered", "error", err.Error())
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"parvis/cmd/parvis/serving"
 	"parvis/internal/credential"
 	"parvis/internal/rotation"
 )
@@ -34,7 +35,7 @@ func hangups() <-chan os.Signal {
 
 // run reads again at each signal until ctx ends.
 func (r *reloader) run(ctx context.Context, hangups <-chan os.Signal) {
-	repeat(ctx, r.log, "reading the configuration again", hangups, func() (over bool) {
+	serving.Repeat(ctx, r.log, "reading the configuration again", hangups, func() (over bool) {
 		r.again(ctx)
 		return false
 	})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"parvis/cmd/parvis/keyring"
 	"parvis/cmd/parvis/machine"
 	"parvis/cmd/parvis/serving"
 	"parvis/internal/app"
@@ -157,14 +158,11 @@ func (s *storage) serve(ctx context.Context, r launch) error {
 	})
 	var sweeps, watchers sync.WaitGroup
 	watchers.Go(func() { watch(watching, log, r.forOperations, h) })
-	watchers.Go(func() {
-		for !guarded(watching, log, "traces", func() { r.tracer.Run(watching) }) && watching.Err() == nil {
-		}
-	})
+	watchers.Go(func() { serving.Keep(watching, log, "traces", r.tracer.Run) })
 	sweeps.Go(func() { a.Run(working) })
 	sweeps.Go(func() { s.watch(working, a, log, die) })
 	sweeps.Go(func() { s.answer(working, a, log) })
-	sweeps.Go(func() { s.follow(working, r.keys, log) })
+	sweeps.Go(func() { keyring.Follow(working, r.keys, log) })
 	mountIdentity(a.Site, s.keys, s.plan.shared)
 	// The start leaves more garbage than an idle server makes in minutes.
 	settling := time.AfterFunc(settled, debug.FreeOSMemory)

@@ -68,7 +68,7 @@ type Printer struct {
 // keysBox is what the keys of logs are sealed for.
 const keysBox = "audit keys"
 
-// Sealed are the columns of this package that a rotation of keys seals anew.
+// Sealed are the columns of this package that a rotation of keys seals again.
 var Sealed = []secret.Column{{
 	Table: "audit_keys", Name: "seed", Purpose: keysBox, Row: []string{"org_id", "name"}, For: func(row []string) string { return row[1] },
 }}

@@ -48,7 +48,7 @@ func (s *Store) read(o Owner, stored string) (hash, error) {
 	return hash{cost: Cost{imported: h.Cost()}, form: typed, pepper: pepper, imported: h}, nil
 }
 
-// SealImportedAgain seals anew, under the pepper that writes, the hashes of other systems that an earlier
+// SealImportedAgain seals again, under the pepper that writes, the hashes of other systems that an earlier
 // one sealed, a few in a transaction.
 func (s *Store) SealImportedAgain(ctx context.Context, d *db.DB, pepper string) error {
 	for _, table := range []string{"passwords", "password_history"} {
@@ -64,7 +64,7 @@ func (s *Store) SealImportedAgain(ctx context.Context, d *db.DB, pepper string) 
 	return nil
 }
 
-// sealSomeImported seals some rows of a table anew, and returns how many there were.
+// sealSomeImported seals some rows of a table again, and returns how many there were.
 func (s *Store) sealSomeImported(ctx context.Context, tx *db.Tx, table, pepper string) (int, error) {
 	rows, err := tx.Texts(ctx, table, []string{"org_id", "user_id", "hash"}, "hash like '"+importedUnder(pepper)+"'", db.Part)
 	for _, row := range rows {

@@ -10,7 +10,7 @@ import (
 )
 
 // Source says for whom a hash is computed, for the fair queue: a browser that is known to
-// belong to somebody, or else a network; and in which organization, as far as whoever asks has
+// belong to somebody, or else a network; and in which organization, as far as the request
 // named it. An organization that only the address would tell is left out: how long somebody
 // waits would say whether there is one.
 type Source struct {

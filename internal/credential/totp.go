@@ -55,7 +55,7 @@ func NewAuthenticators(sealing *secret.Ring) *Authenticators {
 // seedsBox is what seeds are sealed for.
 const seedsBox = "totp seeds"
 
-// Sealed are the columns of this package that a rotation of keys seals anew.
+// Sealed are the columns of this package that a rotation of keys seals again.
 var Sealed = []secret.Column{{
 	Table: "totp_seeds", Name: "seed", Purpose: seedsBox, Row: []string{"org_id", "user_id", "id"},
 	For: func(row []string) string {

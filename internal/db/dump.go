@@ -323,7 +323,7 @@ func (t *Tx) SetText(ctx context.Context, change Resealed) error {
 	return err
 }
 
-// A Resealed is a text of one row that was sealed anew.
+// A Resealed is a text of one row that was sealed again.
 type Resealed struct {
 	Table, Column string
 	Row, Named    []string // the columns that name the row, and what they say

@@ -60,17 +60,13 @@ type Hub struct {
 	keys    secret.Box // our own private keys
 }
 
-// What secrets of connections, and our own keys, are sealed for.
-const (
-	secretsBox = "federation client secrets"
-	keysBox    = "federation keys"
-)
+const secretsBox, keysBox = "federation client secrets", "federation keys"
 
-// Sealed are the columns of this package that a rotation of keys seals anew.
+// Sealed are the columns of this package that a rotation of keys seals again.
 var Sealed = []secret.Column{
 	{Table: "connections", Name: "secret", Purpose: secretsBox, Row: []string{"org_id", "id"}, For: ofConnection},
 	{Table: "connection_changes", Name: "secret", Purpose: secretsBox, Row: []string{"org_id", "connection_id"}, For: ofConnection},
-	{Table: "federation_keys", Name: "sealed", Purpose: keysBox, Row: []string{"id"}, For: func(row []string) string { return keyRow(row[0]) }},
+	{Table: "federation_keys", Name: "sealed", Purpose: keysBox, Row: []string{"id"}, For: func(row []string) string { return "federation_keys " + row[0] }},
 }
 
 func ofConnection(row []string) string {

@@ -66,9 +66,6 @@ func (h *Hub) signingFirst(ctx context.Context, purpose string) ([]ownKey, error
 	return all, err
 }
 
-// keyRow is what a key is sealed for.
-func keyRow(id string) string { return "federation_keys " + id }
-
 func (h *Hub) addKey(ctx context.Context, purpose, id string) error {
 	text, err := h.newKey(purpose)
 	if err != nil {
@@ -77,7 +74,7 @@ func (h *Hub) addKey(ctx context.Context, purpose, id string) error {
 	return h.DB.Update(ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `
 			insert into federation_keys (id, purpose, sealed, created_at) values ($1, $2, $3, $4)
-			on conflict (id) do nothing`, id, purpose, h.keys.Seal(text, keyRow(id)), db.Time(tx.Now()))
+			on conflict (id) do nothing`, id, purpose, h.keys.Seal(text, "federation_keys "+id), db.Time(tx.Now()))
 		return err
 	})
 }
@@ -118,7 +115,7 @@ func (h *Hub) RotateKeys(ctx context.Context) error {
 }
 
 func (h *Hub) openKey(k ownKey) ([]byte, error) {
-	return h.keys.Open(k.sealed, keyRow(k.id))
+	return h.keys.Open(k.sealed, "federation_keys "+k.id)
 }
 
 // samlKeys returns our key pairs for SAML, beginning with the one that signs.

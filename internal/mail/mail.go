@@ -80,7 +80,7 @@ func NewOutbox(s Settings) *Outbox {
 // lettersBox is what the parameters of letters are sealed for.
 const lettersBox = "letters"
 
-// Sealed are the columns of this package that a rotation of keys seals anew.
+// Sealed are the columns of this package that a rotation of keys seals again.
 var Sealed = []secret.Column{{
 	Table: "letters", Name: "parameters", Purpose: lettersBox, Row: []string{"org_id", "id"},
 	For: func(r []string) string { return row(r[0], r[1]) },

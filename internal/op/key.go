@@ -49,16 +49,10 @@ func (k key) jwk() jose.Key {
 	return jose.Key{Key: k.private, KeyID: k.id, Algorithm: string(k.algorithm), Use: "sig"}
 }
 
-// keysBox is what keys are sealed for.
 const keysBox = "op keys"
 
-// Sealed are the columns of this package that a rotation of keys seals anew.
-var Sealed = []secret.Column{{
-	Table: "keys", Name: "sealed", Purpose: keysBox, Row: []string{"id"}, For: func(row []string) string { return keyRow(row[0]) },
-}}
-
-// keyRow is what a key is sealed for.
-func keyRow(id string) string { return "keys " + id }
+// Sealed are the columns of this package that a rotation of keys seals again.
+var Sealed = []secret.Column{{Table: "keys", Name: "sealed", Purpose: keysBox, Row: []string{"id"}, For: func(row []string) string { return "keys " + row[0] }}}
 
 // Keys are the keys that sign tokens.
 type Keys struct {
@@ -149,7 +143,7 @@ func (s *Keys) stored(ctx context.Context, tx *db.Tx) (map[application.Algorithm
 		if err := scan(&k.id, &k.algorithm, &sealed, (*db.Time)(&k.signsAt)); err != nil {
 			return err
 		}
-		der, err := s.box.Open(sealed, keyRow(k.id))
+		der, err := s.box.Open(sealed, "keys "+k.id)
 		if err == nil {
 			k.private, err = x509.ParsePKCS8PrivateKey(der)
 		}
@@ -223,7 +217,7 @@ func (s *Keys) add(ctx context.Context, a application.Algorithm, private any, wh
 		}
 		_, err = tx.Exec(ctx, `
 			insert into keys (id, algorithm, sealed, created_at, signs_at) values ($1, $2, $3, $4, $5)`,
-			k.id, string(a), s.box.Seal(der, keyRow(k.id)), db.Time(tx.Now()), db.Time(k.signsAt))
+			k.id, string(a), s.box.Seal(der, "keys "+k.id), db.Time(tx.Now()), db.Time(k.signsAt))
 		if err != nil {
 			return fmt.Errorf("keeping key %s: %w", k.id, err)
 		}

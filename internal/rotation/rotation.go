@@ -66,7 +66,7 @@ func Use(ctx context.Context, d *db.DB, keys secret.Keys, id string) error {
 type Leaving struct {
 	ID     string
 	Leaked bool              // others may know it: do not wait until what it made has ended
-	Moved  func(n int)       // is told of rows that were sealed anew
+	Moved  func(n int)       // gets how many rows were sealed again
 	Store  *credential.Store // for passwords that were moved in
 }
 
@@ -74,8 +74,8 @@ type Leaving struct {
 // beside it.
 var ErrNeeded = errors.New("it is still needed")
 
-// Retire seals anew what an earlier key sealed, and takes the key out: from then on no node reads with
-// it. It refuses while something needs it that cannot be sealed anew.
+// Retire seals again what an earlier key sealed, and takes the key out: from then on no node reads with
+// it. It refuses while something needs it that cannot be sealed again.
 func Retire(ctx context.Context, d *db.DB, keys secret.Keys, l Leaving) ([]Need, error) {
 	ring, err := leaves(ctx, d, keys, l)
 	if err != nil {

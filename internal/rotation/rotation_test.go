@@ -16,8 +16,8 @@ import (
 	"parvis/internal/secret"
 )
 
-// Whoever seals something for a new purpose says here whether a rotation of keys seals it anew, or why it
-// ends by itself. What is in no list would be lost with the key that sealed it.
+// For each purpose of a seal a list says that a rotation of keys seals its values again, or why they end
+// by themselves. What is in no list would be lost with the key that sealed it.
 func TestEverySealedValueHasAPlaceInARotation(t *testing.T) {
 	known := map[string]bool{}
 	for _, c := range rotation.Sealed {
@@ -25,7 +25,7 @@ func TestEverySealedValueHasAPlaceInARotation(t *testing.T) {
 	}
 	for purpose := range rotation.Passing {
 		if known[purpose] {
-			t.Errorf("%q is sealed anew, and listed as what ends by itself", purpose)
+			t.Errorf("%q is sealed again, and listed as what ends by itself", purpose)
 		}
 		known[purpose] = true
 	}
@@ -59,9 +59,10 @@ func purposes(t *testing.T) map[string]string {
 	}
 	for path, f := range files {
 		ast.Inspect(f, func(n ast.Node) bool {
-			if c, ok := n.(*ast.ValueSpec); ok && len(c.Names) == 1 && len(c.Values) == 1 {
-				if text, ok := literal(c.Values[0]); ok {
-					names[filepath.Dir(path)+" "+c.Names[0].Name] = text
+			c, ok := n.(*ast.ValueSpec)
+			for i := 0; ok && i < len(c.Values); i++ {
+				if text, ok := literal(c.Values[i]); ok {
+					names[filepath.Dir(path)+" "+c.Names[i].Name] = text
 				}
 			}
 			return true
@@ -100,7 +101,7 @@ func literal(e ast.Expr) (string, bool) {
 	return text, err == nil
 }
 
-// Every column that is sealed anew is there, and names its rows by their primary key: no other row is
+// Every column that is sealed again is there, and names its rows by their primary key: no other row is
 // written.
 func TestSealedColumnsAreInTheDatabase(t *testing.T) {
 	d, _ := dbtest.Open(t)

@@ -78,7 +78,7 @@ func needs(ctx context.Context, tx *db.Tx, ring, id string) (all []Need, err err
 // errUnopened is returned for a value that none of our keys opens: sealing it again is impossible.
 var errUnopened = errors.New("a value does not open")
 
-// sealAgain seals everything anew that an earlier key sealed, a few rows in a transaction.
+// sealAgain seals everything again that an earlier key sealed, a few rows in a transaction.
 func sealAgain(ctx context.Context, d *db.DB, keys secret.Keys, id string, each func(n int)) error {
 	ctx = db.AfterPeople(ctx)
 	for _, c := range Sealed {
@@ -95,7 +95,7 @@ func sealAgain(ctx context.Context, d *db.DB, keys secret.Keys, id string, each 
 	return d.Update(ctx, func(tx *db.Tx) error { return audit.ProveEpoch(ctx, tx, keys.Sealing) })
 }
 
-// sealSome seals values anew in some rows of a column, and returns how many there were.
+// sealSome seals values again in some rows of a column, and returns how many there were.
 func sealSome(ctx context.Context, tx *db.Tx, c secret.Column, box secret.Box, id string) (int, error) {
 	rows, err := tx.Texts(ctx, c.Table, append(slices.Clone(c.Row), c.Name), c.Name+" like '"+id+".%'", db.Part)
 	if err != nil {

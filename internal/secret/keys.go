@@ -147,8 +147,8 @@ func (b Box) Open(sealed, associated string) ([]byte, error) {
 	return plain, nil
 }
 
-// A Column is a column of the database with values that a Box sealed and that are kept: whoever replaces
-// a key seals them anew.
+// A Column is a column of the database with values that a Box sealed and that are kept. A rotation of
+// keys seals them again.
 type Column struct {
 	Table, Name string
 	Purpose     string                    // of the box

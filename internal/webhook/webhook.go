@@ -209,7 +209,7 @@ const (
 	headersBox = "webhook headers"
 )
 
-// Sealed are the columns of this package that a rotation of keys seals anew.
+// Sealed are the columns of this package that a rotation of keys seals again.
 var Sealed = []secret.Column{
 	{Table: "webhooks", Name: "headers_sealed", Purpose: headersBox, Row: []string{"org_id", "id"}, For: func(row []string) string { return row[1] }},
 	{Table: "webhook_secrets", Name: "sealed", Purpose: secretsBox, Row: []string{"org_id", "webhook_id", "id"}, For: func(row []string) string { return secretRow(row[1], row[2]) }},

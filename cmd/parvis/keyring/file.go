@@ -53,7 +53,7 @@ func SyncFolder(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// replace puts other keys in the place of a file, which keeps its owner and its mode. Whoever reads it
+// replace puts other keys in the place of a file, which keeps its owner and its mode. A reader
 // meanwhile finds the old ones or the new ones whole.
 func replace(path string, k secret.Keys) error {
 	info, err := os.Stat(path)

@@ -139,7 +139,7 @@ type Retiring struct {
 	Void   bool   `help:"A pepper: make the passwords and recovery codes that still need it useless, and send their people a letter with a link to a new password."`
 }
 
-// Retire seals anew what an earlier key sealed, and takes it out. letter writes to somebody whose
+// Retire seals again what an earlier key sealed, and takes it out. letter writes to somebody whose
 // password became useless.
 func Retire(at At, r Retiring, store *credential.Store, letter func(context.Context, *db.Tx, credential.Owner) error) error {
 	moved, voided := 0, 0
@@ -157,7 +157,7 @@ func Retire(at At, r Retiring, store *credential.Store, letter func(context.Cont
 		return fmt.Errorf("%s is not taken out: %w", r.ID, err)
 	}
 	if moved > 0 {
-		fmt.Fprintf(at.Out, "%d values were sealed anew.\n", moved)
+		fmt.Fprintf(at.Out, "%d values were sealed again.\n", moved)
 	}
 	if voided > 0 {
 		fmt.Fprintf(at.Out, "The passwords or recovery codes of %d people are void; who has a password and may sign in gets a letter with a link.\n", voided)
@@ -165,7 +165,7 @@ func Retire(at At, r Retiring, store *credential.Store, letter func(context.Cont
 	return at.takeOut(r.ID)
 }
 
-// advice says what to do about what cannot be sealed anew.
+// advice says what to do about what cannot be sealed again.
 func advice(keys secret.Keys, id string) string {
 	if rotation.RingOf(keys, id) != "pepper" {
 		return ""

@@ -1,4 +1,4 @@
-package main
+package serving
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ func TestAPanicBesideTheServerEndsNothing(t *testing.T) {
 	ticks <- 2
 	ticks <- 3
 	n := 0
-	repeat(ctx, slog.New(slog.NewTextHandler(&out, nil)), "counting", ticks, func() (over bool) {
+	Repeat(ctx, slog.New(slog.NewTextHandler(&out, nil)), "counting", ticks, func() (over bool) {
 		if n++; n == 2 {
 			panic("boom")
 		}

@@ -1,17 +1,18 @@
-package main
+package serving
 
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"parvis/internal/safely"
 	"parvis/internal/secret"
 )
 
-// repeat does work at each tick until ctx ends or work says that it is over. A panic in it is logged
+// Repeat does work at each tick until ctx ends or work reports the end. A panic in it is logged
 // with a reference, and the next tick has the next try: what stands beside the server ends neither it
 // nor the sweeps.
-func repeat[T any](ctx context.Context, log *slog.Logger, name string, ticks <-chan T, work func() (over bool)) {
+func Repeat[T any](ctx context.Context, log *slog.Logger, name string, ticks <-chan T, work func() (over bool)) {
 	for over := false; !over; {
 		select {
 		case <-ctx.Done():
@@ -19,6 +20,16 @@ func repeat[T any](ctx context.Context, log *slog.Logger, name string, ticks <-c
 		case <-ticks:
 		}
 		guarded(ctx, log, name, func() { over = work() })
+	}
+}
+
+// Keep does work until it comes to its end; after a panic it begins again.
+func Keep(ctx context.Context, log *slog.Logger, name string, work func(context.Context)) {
+	for !guarded(ctx, log, name, func() { work(ctx) }) && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
 	}
 }
 
