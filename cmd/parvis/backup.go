@@ -158,6 +158,9 @@ func (w writing) fit(keys secret.Keys) error {
 	if err == nil && !rotation.Parse(known).Fits(keys) {
 		err = fmt.Errorf("%s are not the keys of this database: name the folder with its keys (--data), or the right database (--database)", w.plan.keysPath())
 	}
+	if err == nil {
+		rotation.Parse(known).Order(keys, keys) // its MAC is by the key that will be there the longest
+	}
 	return err
 }
 

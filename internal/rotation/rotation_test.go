@@ -139,7 +139,7 @@ func TestKeysFollowTheDatabaseNotTheFile(t *testing.T) {
 	}
 }
 
-// The names by which applications know people outlive the look-up key that they were derived from.
+// The names by which applications know people outlive the look-up key behind them.
 func TestPseudonymsOutliveTheirKey(t *testing.T) {
 	t.Parallel()
 	old := secret.NewKeys()

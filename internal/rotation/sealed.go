@@ -24,15 +24,14 @@ var Sealed = slices.Concat(credential.Sealed, mail.Sealed, federation.Sealed, op
 // Passing lists the purposes of boxes whose values end by themselves before Overlap is over, or do
 // nothing more than remember, and so are not sealed again.
 var Passing = map[string]string{
-	"signin forms":        "attempts.form: what was typed when fresh proof was asked for, an hour at most",
-	"signin devices":      "a cookie: sealed again at each sign-in; without it the browser is a stranger, and counted as one",
-	"federation requests": "upstream_requests: what was asked of a provider, minutes",
-	"passkey ceremonies":  "what a browser holds between the question and the answer of a passkey, minutes",
-	"op access tokens":    "in the hands of applications, an hour at most",
-	"places in lists":     "where the next page of a list begins",
-	"api places":          "as places in lists",
-	"scim places":         "as places in lists",
-	"imported passwords":  "sealed with the pepper, inside passwords.hash and password_history.hash: credential seals them again",
+	"signin forms":       "attempts.form: what was typed when fresh proof was asked for, an hour at most",
+	"signin devices":     "a cookie: sealed again at each sign-in; without it the browser is a stranger, and counted as one",
+	"passkey ceremonies": "what a browser holds between the question and the answer of a passkey, minutes",
+	"op access tokens":   "in the hands of applications, an hour at most",
+	"places in lists":    "where the next page of a list begins",
+	"api places":         "as places in lists",
+	"scim places":        "as places in lists",
+	"imported passwords": "sealed with the pepper, inside passwords.hash and password_history.hash: credential seals them again",
 }
 
 // Need is something that a key is still needed for.
