@@ -89,9 +89,12 @@ var packages = []struct{ name, imports, tables string }{
 	{"op", "db fault secret safely measure i18n number lifetime jose audit delivery limit outbound directory naming session signin access application application/redirect application/proof edge",
 		"keys authorization_requests pushed_requests grants device_codes logouts used_proofs"},
 	{"webhook", "db fault secret safely audit delivery limit mail outbound directory naming", "webhooks webhook_secrets webhook_retries webhook_attempts"},
+	// The keys of the installation. Which columns hold what they sealed is declared by the packages that own
+	// them; values are sealed again through db.
+	{"rotation", "db secret audit mail credential federation op webhook", ""},
 	// Backups. What a restore does with each table, and about each action of the log since, are two lists,
 	// which it carries out through db.
-	{"backup", "db secret audit audit/verify directory credential session signin application federation", ""},
+	{"backup", "rotation db secret audit audit/verify directory credential session signin application federation", ""},
 	{"op/ask", "db fault secret i18n audit directory naming session signin access application page op", ""},
 	{"web", "db fault secret picture audit directory domain naming credential session signin application edge page region federation op op/ask", ""},
 	{"console", "region db fault secret i18n picture number audit directory domain naming credential session signin administration administration/sheet access provisioning application page op webhook federation federation/saml federation/oidc upstream", ""},
@@ -111,17 +114,18 @@ var packages = []struct{ name, imports, tables string }{
 	{"idptest", "app authenticator db audit dbtest secret i18n mail mailbox directory credential provisioning signin page region outbound", ""},
 
 	// The program. No table is written there: the command calls what the pages call.
-	{"cmd/parvis/serving", "", ""},
+	{"cmd/parvis/serving", "safely secret", ""},
 	{"cmd/parvis/otlp", "outbound trace", ""},
 	{"cmd/parvis/shell", "", ""},
 	{"cmd/parvis/machine", "", ""},
+	{"cmd/parvis/keyring", "db fault secret credential rotation cmd/parvis/machine cmd/parvis/serving", ""},
 	{"cmd/parvis/demo/sample", "", ""},
 	{"cmd/parvis/demo/company", "", ""},
 	{"cmd/parvis/demo/staff", "", ""},
 	{"cmd/parvis/demo", "region db secret i18n outbound mail directory domain credential session signin federation/oidc application page federation provisioning app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company cmd/parvis/demo/staff", ""},
 	{"cmd/parvis/admin", "administration/sheet api/form", ""}, // through the API alone
 	{"cmd/parvis/moving", "fault i18n directory intake intake/dump", ""},
-	{"cmd/parvis", "trace operations cmd/parvis/otlp cmd/parvis/machine backup cmd/parvis/moving intake region provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/shell cmd/parvis/demo", ""},
+	{"cmd/parvis", "rotation cmd/parvis/keyring trace operations cmd/parvis/otlp cmd/parvis/machine backup cmd/parvis/moving intake region provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/shell cmd/parvis/demo", ""},
 }
 
 // folder is where a package is, seen from here.
@@ -185,6 +189,7 @@ var unscoped = map[string]string{
 	"credential: select ⟨⟩ from passkeys where credential":                                         "look-up by a credential id, which is random and returns it",
 	"credential: select substr(p.hash, 1, $1), count(*)":                                           "sweep: how many passwords have which cost",
 	"credential: select p.org_id, p.user_id, p.id, p.name":                                         "installation: whose passkeys the doctor lists, for their keys",
+	"credential: select count(distinct user_id) from recovery_codes":                               "operator: how many people's codes need a pepper",
 	"credential: delete from totp_seeds where confirmed":                                           "sweep",
 	"signin: select a.id, a.browser_id, a.org_id":                                                  "one browser's attempt, whose user and password are joined by its own org_id",
 	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id from sessions":                                         "one browser, whose cookie was copied: all its sessions end",

@@ -22,7 +22,7 @@ type log struct {
 	*audit.Logs
 	d     *db.DB
 	clock *dbtest.Clock
-	keys  secret.Ring
+	keys  *secret.Ring
 }
 
 func newLog(t testing.TB, n int) *log {

@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"time"
 
+	"parvis/cmd/parvis/keyring"
 	"parvis/cmd/parvis/moving"
 	"parvis/internal/backup"
 	"parvis/internal/db"
+	"parvis/internal/rotation"
 	"parvis/internal/secret"
 )
 
@@ -111,7 +113,7 @@ type writing struct {
 
 // write writes one backup, its keys first: a backup that is there is complete.
 func (w writing) write(path string) error {
-	keys, err := readKeys(w.plan.keysPath())
+	keys, err := keyring.Read(w.plan.keysPath())
 	if err != nil {
 		return err
 	}
@@ -153,8 +155,11 @@ func (w writing) fit(keys secret.Keys) error {
 	if err == nil {
 		err = s.whole(w.ctx, known)
 	}
-	if err == nil && !keysFit(keys, known) {
+	if err == nil && !rotation.Parse(known).Fits(keys) {
 		err = fmt.Errorf("%s are not the keys of this database: name the folder with its keys (--data), or the right database (--database)", w.plan.keysPath())
+	}
+	if err == nil {
+		rotation.Parse(known).Order(keys, keys) // its MAC is by the key that will be there the longest
 	}
 	return err
 }

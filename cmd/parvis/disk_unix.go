@@ -2,10 +2,7 @@
 
 package main
 
-import (
-	"io/fs"
-	"syscall"
-)
+import "syscall"
 
 // freeSpace returns how many bytes an ordinary user may still store at path.
 func freeSpace(path string) (bytes uint64, known bool) {
@@ -14,11 +11,4 @@ func freeSpace(path string) (bytes uint64, known bool) {
 		return 0, false
 	}
 	return s.Bavail * uint64(s.Bsize), true //nolint:unconvert // The type differs between systems.
-}
-
-// lent reports whether a file is root's, and a group may read it and do nothing else: so Kubernetes and
-// systemd hand a secret to a service that is in that group.
-func lent(info fs.FileInfo) bool {
-	s, ok := info.Sys().(*syscall.Stat_t)
-	return ok && s.Uid == 0 && info.Mode().Perm()&0o037 == 0
 }

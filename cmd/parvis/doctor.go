@@ -10,8 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"parvis/cmd/parvis/keyring"
+	"parvis/cmd/parvis/machine"
 	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/rotation"
 	"parvis/internal/secret"
 )
 
@@ -121,7 +124,7 @@ func (d *doctor) folder() {
 	case err != nil:
 		d.fail(check, "%v", err)
 		return
-	case loose(info):
+	case machine.Loose(info):
 		d.fail(check, "others on this machine can look into %s: chmod 700 %s", d.plan.data, d.plan.data)
 	default:
 		d.files(info)
@@ -139,7 +142,7 @@ func (d *doctor) folder() {
 
 // keys returns the zero Keys if there are none that can be used.
 func (d *doctor) keys() secret.Keys {
-	k, err := readKeys(d.plan.keysPath())
+	k, err := keyring.Read(d.plan.keysPath())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		d.fail("keys", "%s is missing. Restore it from a backup; if this installation is new, start 'parvis serve' once.", d.plan.keysPath())
@@ -185,7 +188,7 @@ func (d *doctor) database(keys secret.Keys) *db.DB {
 		}
 		d.room(open)
 	}
-	if len(keys.Sealing) > 0 {
+	if keys.Sealing != nil {
 		d.protected(open, keys)
 	}
 	return open
@@ -216,7 +219,7 @@ func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 	case err != nil:
 		d.fail("keys", "what the database says about them cannot be read: %v.", err)
 		return
-	case !keysFit(keys, known):
+	case !rotation.Parse(known).Fits(keys):
 		d.foreign = true
 		d.fail("keys", "%s are not the keys of this database. Restore those that belong to it, or name the right database.", d.plan.keysPath())
 		return

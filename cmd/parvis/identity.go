@@ -51,7 +51,7 @@ func identityProof(k secret.Key, nonce string) string {
 
 // isOurs reports whether an answer is from an installation with these keys.
 func (i identity) isOurs(keys secret.Keys, nonce string) bool {
-	return slices.ContainsFunc(keys.Lookup, func(k secret.Key) bool {
+	return slices.ContainsFunc(keys.Lookup.All(), func(k secret.Key) bool {
 		return hmac.Equal([]byte(i.Proof), []byte(identityProof(k, nonce)))
 	})
 }
@@ -68,7 +68,7 @@ func sameProofs(k secret.Key, nonce string, shared map[string]string) map[string
 // differs names the settings that an installation with these keys has otherwise. Of another version it
 // names that alone: what that one has where nothing is set may be another thing.
 func (i identity) differs(keys secret.Keys, nonce string, shared map[string]string) (names []string) {
-	for _, k := range keys.Lookup {
+	for _, k := range keys.Lookup.All() {
 		if !hmac.Equal([]byte(i.Proof), []byte(identityProof(k, nonce))) {
 			continue
 		}

@@ -51,6 +51,7 @@ type commands struct {
 	Webhook      webhookCommands      `cmd:"" help:"Send the events of the installation to programs of yours."`
 	Region       regionCommands       `cmd:"" help:"Let regions ask each other where an organization is."`
 	Audit        auditCommands        `cmd:"" help:"Print audit logs, to be kept and checked elsewhere."`
+	Keys         keysCommands         `cmd:"" help:"Replace the keys of DATA/keys while servers run."`
 	RotateKeys   rotateKeysCommand    `cmd:"" name:"rotate-keys" help:"Make the next keys towards applications and identity providers."`
 	Migrate      migrateCommand       `cmd:"" help:"Bring the database up to this version. 'serve' does it too, where its database role may."`
 	Upgrade      upgradeCommand       `cmd:"" help:"Rehearse the migration of this version on a copy of the database."`

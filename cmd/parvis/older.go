@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"parvis/cmd/parvis/serving"
 	"parvis/internal/app"
 	"parvis/internal/audit"
 	"parvis/internal/backup"
@@ -76,29 +77,22 @@ func stale(err error) bool {
 
 // watch ends serving once the database is older than what this node knows of it, or was restored.
 func (s *storage) watch(ctx context.Context, a *app.App, log *slog.Logger, end context.CancelCauseFunc) {
-	tick := time.NewTicker(watches)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	serving.Repeat(ctx, log, "watching the database", time.Tick(watches), func() (over bool) {
 		_, err := a.Audit.Watch(ctx, s.db)
-		if errors.Is(err, audit.ErrOlder) {
+		switch {
+		case errors.Is(err, audit.ErrOlder):
 			log.ErrorContext(ctx, "the database was put back by hand: nothing more is served", "error", err.Error(), "do", "parvis restore --adopt")
 			end(older(err))
-			return
-		}
-		if stale(err) {
+			return true
+		case stale(err):
 			log.ErrorContext(ctx, "nothing more is served", "error", err.Error(), "do", "start this node again")
 			end(fmt.Errorf("%w: start it again", err))
-			return
-		}
-		if err != nil && !errors.Is(err, context.Canceled) {
+			return true
+		case err != nil && !errors.Is(err, context.Canceled):
 			log.WarnContext(ctx, "the audit log could not be compared with what this node knows", "error", err.Error())
 		}
-	}
+		return false
+	})
 }
 
 // knows reports whether this node keeps roots of the audit log of a database that has one.
@@ -108,18 +102,15 @@ func (p plan) knows(ctx context.Context, d *db.DB, keys secret.Keys) (bool, erro
 
 // answer tells nodes that ask what this one knows, until ctx ends. SQLite has one node.
 func (s *storage) answer(ctx context.Context, a *app.App, log *slog.Logger) {
-	tick := time.NewTicker(answers)
-	defer tick.Stop()
-	for s.db.Path() == "" {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	if s.db.Path() != "" {
+		return
+	}
+	serving.Repeat(ctx, log, "answering nodes", time.Tick(answers), func() (over bool) {
 		if err := a.Audit.Tell(ctx, s.db); err != nil && !errors.Is(err, context.Canceled) {
 			log.WarnContext(ctx, "nodes that ask for the roots of the audit log are not answered", "error", err.Error())
 		}
-	}
+		return false
+	})
 }
 
 // checkLogs checks the audit logs of a database as this node knows them.

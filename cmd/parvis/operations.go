@@ -14,6 +14,7 @@ import (
 	"parvis/internal/app"
 	"parvis/internal/number"
 	"parvis/internal/operations"
+	"parvis/internal/rotation"
 	"parvis/internal/trace"
 )
 
@@ -126,8 +127,8 @@ func (s *storage) operations(a *app.App, log *slog.Logger) *operations.Handler {
 
 // keysAreThose returns an error unless the database is one that our keys belong to.
 func (s *storage) keysAreThose(ctx context.Context) error {
-	known, err := s.db.Noted(ctx, keysNote)
-	if err == nil && !keysFit(s.keys, known) {
+	known, err := s.db.Noted(ctx, rotation.Note)
+	if err == nil && !rotation.Parse(known).Fits(s.keys) {
 		err = fmt.Errorf("the database was made with other keys than %s", s.plan.keysPath())
 	}
 	return err

@@ -45,7 +45,7 @@ func (d *doctor) public(keys secret.Keys, clockKnown bool) {
 	switch {
 	case complaint != "":
 		d.fail(check, "%s: %s", d.plan.base, complaint)
-	case len(keys.Lookup) > 0 && !d.foreign && !a.isOurs(keys, nonce):
+	case keys.Lookup != nil && !d.foreign && !a.isOurs(keys, nonce):
 		d.fail(check, "%s is answered by another installation of parvis, which has other keys. Correct public_address, or what its name points to.", d.plan.base)
 		return
 	default:
@@ -97,7 +97,7 @@ func (d *doctor) regions(keys secret.Keys, open *db.DB) {
 			d.fail(check, "no parvis answers this machine for %s at %s: %s A name of one region is not found in the other until it does.", r.ID, r.Address, complaint)
 		case complaint != "":
 			d.note(check, "no parvis answers this machine for %s at %s. Browsers must reach it, this machine need not.", r.ID, r.Address)
-		case len(keys.Lookup) > 0 && a.isOurs(keys, nonce):
+		case keys.Lookup != nil && a.isOurs(keys, nonce):
 			d.fail(check, "%s, at %s, has the keys of this region: correct its address, or give it a data folder of its own.", r.ID, r.Address)
 		case d.plan.pairs[r.ID] == nil:
 			d.ok(check, "%s answers at %s, with keys of its own", r.ID, r.Address)

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"syscall"
 
+	"parvis/cmd/parvis/serving"
 	"parvis/internal/credential"
+	"parvis/internal/rotation"
 )
 
 // A reloader reads the configuration again at SIGHUP. What can change while the server runs changes; the
@@ -20,6 +22,7 @@ type reloader struct {
 	level       *slog.LevelVar
 	passwords   *credential.Store
 	certificate *certificate // nil where somebody else does TLS
+	keys        *rotation.Server
 	log         *slog.Logger
 }
 
@@ -32,17 +35,16 @@ func hangups() <-chan os.Signal {
 
 // run reads again at each signal until ctx ends.
 func (r *reloader) run(ctx context.Context, hangups <-chan os.Signal) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangups:
-			r.again(ctx)
-		}
-	}
+	serving.Repeat(ctx, r.log, "reading the configuration again", hangups, func() (over bool) {
+		r.again(ctx)
+		return false
+	})
 }
 
 func (r *reloader) again(ctx context.Context) {
+	if err := r.keys.Reload(ctx); err != nil {
+		r.log.ErrorContext(ctx, "keys not read again: those that were in force still are", "error", err.Error())
+	}
 	next := r.read()
 	p := next.check()
 	if err := next.err(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"parvis/cmd/parvis/keyring"
 	"parvis/internal/dbtest"
 	"parvis/internal/expect"
 	"parvis/internal/i18n"
@@ -160,14 +161,14 @@ func TestSystemdIsTold(t *testing.T) {
 // owns its keys keeps them from its group.
 func TestKeysMayBeLentByRoot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys")
-	if err := writeKeys(path, secret.NewKeys()); err != nil {
+	if err := keyring.Write(path, secret.NewKeys()); err != nil {
 		t.Fatal(err)
 	}
 	for mode, lent := range map[os.FileMode]bool{0o400: true, 0o440: os.Geteuid() == 0, 0o460: false, 0o444: false, 0o450: false} {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readKeys(path); (err == nil) != lent {
+		if _, err := keyring.Read(path); (err == nil) != lent {
 			t.Errorf("mode %o: %v", mode, err)
 		}
 	}

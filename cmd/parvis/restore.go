@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"parvis/cmd/parvis/keyring"
 	"parvis/internal/backup"
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -130,7 +131,7 @@ func (c *restoreCommand) into(p *program, r restoring, from backup.Source, made 
 		return fmt.Errorf("%s: %w. Nothing was written", shownDatabase(r.plan.database), err)
 	}
 	if r.fresh {
-		if err := writeKeys(r.plan.keysPath(), r.keys); err != nil {
+		if err := keyring.Write(r.plan.keysPath(), r.keys); err != nil {
 			return err
 		}
 	}
@@ -203,7 +204,7 @@ func list(p *program, d *db.DB, continued []*backup.Continued) error {
 // keys returns those of the installation, and whether they are to be put in their place. Keys that
 // are there already are the ones that a backup must fit.
 func (c *restoreCommand) keys(plan plan, lock backup.Lock) (keys secret.Keys, fresh bool, err error) {
-	keys, err = readKeys(plan.keysPath())
+	keys, err = keyring.Read(plan.keysPath())
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return keys, false, err
 	}

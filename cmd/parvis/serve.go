@@ -16,6 +16,8 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"parvis/cmd/parvis/keyring"
+	"parvis/cmd/parvis/machine"
 	"parvis/cmd/parvis/serving"
 	"parvis/internal/app"
 	"parvis/internal/audit"
@@ -26,6 +28,7 @@ import (
 	"parvis/internal/i18n"
 	"parvis/internal/lifetime"
 	"parvis/internal/outbound"
+	"parvis/internal/rotation"
 	"parvis/internal/secret"
 	"parvis/internal/trace"
 )
@@ -75,6 +78,10 @@ func (c *serveCommand) Run(p *program) error {
 	if err := s.current(p.ctx, a, log); err != nil {
 		return errors.Join(err, s.db.Close())
 	}
+	keys := s.rotating()
+	if err := keys.Reload(p.ctx); err != nil {
+		return errors.Join(err, s.db.Close())
+	}
 	if err := s.offerSetup(p.ctx, p.out, false); err != nil && !errors.Is(err, directory.ErrHasOwner) {
 		return errors.Join(err, s.db.Close())
 	}
@@ -85,9 +92,9 @@ func (c *serveCommand) Run(p *program) error {
 		fmt.Fprintln(p.out, "No mail server is configured: letters wait in the outbox until [mail] address is set.")
 	}
 	s.announce(log)
-	r := &reloader{read: read, started: loaded, level: level, passwords: a.Passwords, certificate: certificate, log: log}
+	r := &reloader{read: read, started: loaded, level: level, passwords: a.Passwords, certificate: certificate, keys: keys, log: log}
 	go r.run(p.ctx, hangups)
-	return errors.Join(s.serve(p.ctx, launch{a, listener, r.certificate, forOperations, tracer, log}), s.db.Close())
+	return errors.Join(s.serve(p.ctx, launch{a, keys, listener, r.certificate, forOperations, tracer, log}), s.db.Close())
 }
 
 // app builds the program on an open installation. There is no other wiring.
@@ -119,6 +126,7 @@ const settled = 200 * time.Millisecond
 // launch is what a program needs that is about to serve.
 type launch struct {
 	app           *app.App
+	keys          *rotation.Server
 	listener      net.Listener
 	certificate   *certificate // nil where a proxy does TLS
 	forOperations net.Listener // nil for none
@@ -150,10 +158,11 @@ func (s *storage) serve(ctx context.Context, r launch) error {
 	})
 	var sweeps, watchers sync.WaitGroup
 	watchers.Go(func() { watch(watching, log, r.forOperations, h) })
-	watchers.Go(func() { r.tracer.Run(watching) })
+	watchers.Go(func() { serving.Keep(watching, log, "traces", r.tracer.Run) })
 	sweeps.Go(func() { a.Run(working) })
 	sweeps.Go(func() { s.watch(working, a, log, die) })
 	sweeps.Go(func() { s.answer(working, a, log) })
+	sweeps.Go(func() { keyring.Follow(working, r.keys, log) })
 	mountIdentity(a.Site, s.keys, s.plan.shared)
 	// The start leaves more garbage than an idle server makes in minutes.
 	settling := time.AfterFunc(settled, debug.FreeOSMemory)
@@ -184,7 +193,7 @@ func (s *storage) serve(ctx context.Context, r launch) error {
 // announce logs how the program runs, beginning with what is not fit for production.
 func (s *storage) announce(log *slog.Logger) {
 	p := s.plan
-	if info, err := os.Stat(p.data); err == nil && loose(info) {
+	if info, err := os.Stat(p.data); err == nil && machine.Loose(info) {
 		log.Warn("others on this machine can look into the data folder", "folder", p.data, "do", "chmod 700 "+p.data)
 	}
 	if p.lifetimes != (lifetime.Overrides{}) {

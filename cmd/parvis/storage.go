@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,9 +10,11 @@ import (
 	"path/filepath"
 	"strings"
 
+	"parvis/cmd/parvis/keyring"
 	"parvis/internal/audit"
 	"parvis/internal/backup"
 	"parvis/internal/db"
+	"parvis/internal/rotation"
 	"parvis/internal/secret"
 )
 
@@ -87,9 +88,6 @@ func shownDatabase(address string) string {
 	return address
 }
 
-// keysNote names the row that says which keys a database was made with.
-const keysNote = "keys"
-
 // unlock finds the keys and migrates. Keys and database begin together: one without the other
 // is an accident, and going on would make it worse.
 //
@@ -105,7 +103,7 @@ func (s *storage) unlock(ctx context.Context, create bool, note func(db.Migratio
 	if err := s.whole(ctx, known); err != nil {
 		return err
 	}
-	s.keys, err = readKeys(path)
+	s.keys, err = keyring.Read(path)
 	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
 	case err != nil && !missing:
@@ -119,15 +117,15 @@ func (s *storage) unlock(ctx context.Context, create bool, note func(db.Migratio
 		return errors.New("there is nothing here yet: start 'parvis serve' once")
 	case missing:
 		s.keys, fresh = secret.NewKeys(), path+unfinished+secret.NewID("k")
-		if err := writeKeys(fresh, s.keys); err != nil {
+		if err := keyring.Write(fresh, s.keys); err != nil {
 			return err
 		}
 	case known == "":
 		return fmt.Errorf("the keys are there, %s, but the database is empty. Was it lost? Then restore it from a backup. "+
 			"To begin again, move the keys away first, and keep them: what was sealed with them cannot be read without them", path)
-	case !keysFit(s.keys, known):
-		return fmt.Errorf("%s are not the keys of this database: it was made with other keys. Restore the keys that belong to it, "+
-			"or name the right database", path)
+	case !rotation.Parse(known).Fits(s.keys):
+		return fmt.Errorf("%s are not the keys of this database: it was made with other keys, or one was put in use since that this file lacks. "+
+			"Copy the file from another node, or restore the keys that belong to it; or name the right database", path)
 	}
 	if err := s.migrate(ctx, note); err != nil {
 		return err
@@ -135,6 +133,7 @@ func (s *storage) unlock(ctx context.Context, create bool, note func(db.Migratio
 	if fresh != "" {
 		return s.adopt(ctx, fresh, path)
 	}
+	rotation.Parse(known).Order(s.keys, s.keys)
 	epoch, err := audit.EpochOf(ctx, s.db, s.keys.Sealing)
 	s.db.Restored = epoch.At
 	return err
@@ -167,7 +166,7 @@ func unfinishedKeys(path, known string) (secret.Keys, string) {
 		if !strings.HasPrefix(name, path+unfinished) {
 			continue
 		}
-		if k, err := readKeys(name); err == nil && keysFit(k, known) {
+		if k, err := keyring.Read(name); err == nil && rotation.Parse(known).Fits(k) {
 			return k, name
 		}
 	}
@@ -178,20 +177,20 @@ func unfinishedKeys(path, known string) (secret.Keys, string) {
 func (s *storage) adopt(ctx context.Context, fresh, path string) error {
 	var known string
 	err := s.db.Update(ctx, func(tx *db.Tx) (err error) {
-		known, err = tx.Note(ctx, keysNote, describeKeys(s.keys))
+		known, err = tx.Note(ctx, rotation.Note, rotation.Describe(s.keys).String())
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("noting the keys: %w", err)
 	}
-	if !keysFit(s.keys, known) {
+	if !rotation.Parse(known).Fits(s.keys) {
 		return errors.Join(os.Remove(fresh), fmt.Errorf("another server began on this database at the same moment, with keys of its own. "+
 			"Copy its keys to %s and start again", path))
 	}
 	if err := os.Rename(fresh, path); err != nil {
 		return fmt.Errorf("storing the keys: %w", err)
 	}
-	return syncFolder(filepath.Dir(path))
+	return keyring.SyncFolder(filepath.Dir(path))
 }
 
 func (s *storage) migrate(ctx context.Context, note func(db.Migration)) error {
@@ -219,87 +218,5 @@ func (s *storage) knownKeys(ctx context.Context) (string, error) {
 	if err != nil || empty {
 		return "", err
 	}
-	return s.db.Noted(ctx, keysNote)
-}
-
-// rings lists the rings of keys by name.
-func rings(k secret.Keys) map[string]secret.Ring {
-	return map[string]secret.Ring{"sealing": k.Sealing, "pepper": k.Pepper, "lookup": k.Lookup}
-}
-
-// describeKeys names the keys in use and adds to each a MAC under it, which shows whether a key
-// is the same and reveals nothing about the key.
-func describeKeys(k secret.Keys) string {
-	var all []string
-	for _, name := range []string{"sealing", "pepper", "lookup"} {
-		key := rings(k)[name].Current()
-		all = append(all, name+" "+key.ID+" "+proofOf(key, name))
-	}
-	return strings.Join(all, "\n")
-}
-
-func proofOf(k secret.Key, ring string) string {
-	return base64.RawURLEncoding.EncodeToString(secret.MAC(k.Bytes, "parvis keys", ring, k.ID))
-}
-
-// keysFit reports whether every key that a database was made with is in k. A key that was put
-// in front since does not matter.
-func keysFit(k secret.Keys, known string) bool {
-	lines := strings.Split(known, "\n")
-	for _, line := range lines {
-		part := strings.Fields(line)
-		if len(part) != 3 {
-			return false
-		}
-		key, ok := rings(k)[part[0]].ByID(part[1])
-		if !ok || proofOf(key, part[0]) != part[2] {
-			return false
-		}
-	}
-	return len(lines) == len(rings(k))
-}
-
-// readKeys reads a file that only its owner may read.
-func readKeys(path string) (secret.Keys, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return secret.Keys{}, fmt.Errorf("reading the keys: %w", err)
-	}
-	if loose(info) && !lent(info) {
-		return secret.Keys{}, fmt.Errorf("others on this machine can read the keys: chmod 600 %s", path)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return secret.Keys{}, fmt.Errorf("reading the keys: %w", err)
-	}
-	k, err := secret.ParseKeys(text)
-	if err != nil {
-		return secret.Keys{}, fmt.Errorf("%s cannot be read as keys; restore it from a backup: %w", path, err)
-	}
-	return k, nil
-}
-
-// loose reports whether others than the owner may do something with a file.
-func loose(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
-
-// writeKeys writes a new file that survives a loss of power.
-func writeKeys(path string, k secret.Keys) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("writing the keys: %w", err)
-	}
-	_, err = f.Write(k.Text())
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("writing the keys: %w", err)
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
-// syncFolder makes names in a folder survive a loss of power.
-func syncFolder(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return s.db.Noted(ctx, rotation.Note)
 }

@@ -55,15 +55,13 @@ type Server struct {
 	places secret.Box // of lists: names stand in them
 	pace   edge.Pace
 	queues [64]sync.Mutex // of requests that may be repeated, by their keys
-	key    []byte         // of the hashes of idempotency keys, requests and ETags
+	ring   *secret.Ring   // of the hashes of idempotency keys, requests and ETags
 }
 
 // Mount adds the API and its pages to a site.
 func Mount(site *page.Site, p Parts, keys secret.Keys) {
 	e := site.Edge
-	ring := keys.Lookup.For("api once")
-	// The oldest key, so that a new one in the ring makes no deed happen twice.
-	s := &Server{Parts: p, site: site, edge: e, places: secret.NewBox(keys.Sealing, "api places"), key: ring[len(ring)-1].Bytes, pace: edge.Pace{PerSecond: perSecond, Burst: burst, Refused: e.Refusals(edge.OfCaller)}}
+	s := &Server{Parts: p, site: site, edge: e, places: secret.NewBox(keys.Sealing, "api places"), ring: keys.Lookup.For("api once"), pace: edge.Pace{PerSecond: perSecond, Burst: burst, Refused: e.Refusals(edge.OfCaller)}}
 	for _, o := range operations {
 		e.HandleProgram(o.Method+" "+Root+o.Path, s.serve(o))
 	}

@@ -33,7 +33,7 @@ type call struct {
 	lang     i18n.Localizer
 	sent     string              // the body
 	dry      bool                // what is done is rolled back
-	repeat   *once.Request       // nil without an Idempotency-Key
+	repeat   []once.Request      // under each of our keys, the one that writes first; none without an Idempotency-Key
 	again    bool                // the deed was done before, under the same key
 	secret   *string             // that a deed made, to be shown once
 	secrets  map[string]string   // that a configuration made, by the ids of applications and webhooks
@@ -193,9 +193,11 @@ func (x *call) key() error {
 	if len(values) > 1 || key == "" || len(key) > mostKey || strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return errKey.With("Most", mostKey)
 	}
-	x.repeat = &once.Request{
-		OrgID: string(x.org()), Caller: x.Key, Key: x.hash("key", key),
-		Hash: x.hash("request", x.R.Method, x.R.URL.EscapedPath(), x.R.URL.Query().Encode(), x.sent),
+	for _, k := range x.server.ring.All() {
+		x.repeat = append(x.repeat, once.Request{
+			OrgID: string(x.org()), Caller: x.Key, Key: hash(k, "key", key),
+			Hash: hash(k, "request", x.R.Method, x.R.URL.EscapedPath(), x.R.URL.Query().Encode(), x.sent),
+		})
 	}
 	return nil
 }
@@ -204,44 +206,55 @@ func (x *call) key() error {
 // object before it counts as another letter, for example. It returns what lets the next one go on.
 // Requests on other nodes do not wait: once tells them apart in the database.
 func (x *call) queue() (done func()) {
-	if x.repeat == nil {
+	if len(x.repeat) == 0 {
 		return func() {}
 	}
-	m := &x.server.queues[x.repeat.Key[0]%byte(len(x.server.queues))]
+	m := &x.server.queues[x.repeat[0].Key[0]%byte(len(x.server.queues))]
 	m.Lock()
 	return m.Unlock
 }
 
 // repeated reports whether a request with the same key was answered already.
 func (x *call) repeated(ctx context.Context) (found bool, err error) {
-	if x.repeat == nil {
+	if len(x.repeat) == 0 {
 		return false, nil
 	}
 	err = x.server.DB.View(ctx, func(tx *db.Tx) error {
-		_, found, err = once.Did(ctx, tx, *x.repeat)
+		_, found, err = x.did(ctx, tx)
 		return err
 	})
 	return found, err
 }
 
+// did returns what the first request with the same key was about. An earlier key of ours may have
+// hashed it.
+func (x *call) did(ctx context.Context, tx *db.Tx) (object string, found bool, err error) {
+	for _, q := range x.repeat {
+		if object, found, err = once.Did(ctx, tx, q); found || err != nil {
+			break
+		}
+	}
+	return object, found, err
+}
+
 // once does a deed, unless a request with the same key did it.
 func (x *call) once(ctx context.Context, tx *db.Tx, do func() (string, error)) (string, error) {
-	if x.repeat == nil {
+	if len(x.repeat) == 0 {
 		return do()
 	}
-	object, again, err := once.Did(ctx, tx, *x.repeat)
+	object, again, err := x.did(ctx, tx)
 	if x.again = again; err != nil || again {
 		return object, err
 	}
 	if object, err = do(); err == nil {
-		err = once.Remember(ctx, tx, *x.repeat, object)
+		err = once.Remember(ctx, tx, x.repeat[0], object)
 	}
 	return object, err
 }
 
 // hash returns a keyed hash, by which nobody guesses what was sent.
-func (x *call) hash(parts ...string) string {
-	return base64.RawURLEncoding.EncodeToString(secret.MAC(x.server.key, parts...))
+func hash(k secret.Key, parts ...string) string {
+	return base64.RawURLEncoding.EncodeToString(secret.MAC(k.Bytes, parts...))
 }
 
 // plain returns a value as it would be read back from JSON.
@@ -264,7 +277,7 @@ func written(v any) []byte {
 
 // etag returns the strong ETag of what can be written of an object (RFC 9110 §8.8.3).
 func (x *call) etag(v any) string {
-	return `"` + x.hash("etag", string(written(v)))[:16] + `"`
+	return `"` + hash(x.server.ring.Current(), "etag", string(written(v)))[:16] + `"`
 }
 
 // ifMatch returns the one strong ETag that the request names, or an empty text for none.

@@ -119,7 +119,7 @@ func New(s Settings) (*App, error) {
 	outbox := mail.NewOutbox(mail.Settings{
 		Sealing: s.Keys.Sealing, Catalogue: catalogue, From: s.From, Server: s.SMTP, Letterhead: directory.Letterhead, Days: s.LetterDays, Log: s.Log,
 	})
-	door := &session.Door{Outbox: outbox, Base: base, Key: s.Keys.Lookup.For("session tokens").Current().Bytes, Lifetimes: s.Lifetimes}
+	door := &session.Door{Outbox: outbox, Base: base, Keys: s.Keys.Lookup.For("session tokens"), Lifetimes: s.Lifetimes}
 	invitations := &directory.Invitations{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes}
 	emails := &directory.EmailChanges{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes}
 	limits := limit.NewLimiter(s.Keys.Lookup)

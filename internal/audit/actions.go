@@ -120,6 +120,8 @@ var Actions = map[Action]Meaning{
 	"identity.approved":           {Connection, "email user", "email", EntityManagement},
 	"identity.linked":             {Connection, "email user", "email", EntityManagement},
 	"identity.unlinked":           {Connection, "email user", "email", EntityManagement},
+	"installation_key.retired":    {Key, "ring why", "", EntityManagement},
+	"installation_key.used":       {Key, "ring", "", EntityManagement},
 	"invitation.accepted":         {Invitation, "name role user", "name", EntityManagement},
 	"invitation.refused":          {Invitation, "state", "", EntityManagement},
 	"invitation.resent":           {Invitation, "email language name role", "email name", EntityManagement},

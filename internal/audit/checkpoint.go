@@ -160,7 +160,7 @@ func signerOf(name string, seed []byte) (note.Signer, string, error) {
 
 // KeyOf returns what a log's checkpoints are verified with, from the name of the log and the seed of its
 // key, as audit_keys has them.
-func KeyOf(sealing secret.Ring, name, sealed string) (note.Verifier, error) {
+func KeyOf(sealing *secret.Ring, name, sealed string) (note.Verifier, error) {
 	seed, err := secret.NewBox(sealing, keysBox).Open(sealed, name)
 	if err != nil {
 		return nil, fmt.Errorf("%w: its key cannot be opened", ErrAltered)

@@ -35,7 +35,7 @@ const EpochNote = "epoch"
 
 // prove returns a MAC under the installation's key: somebody who can only write the database
 // begins no epoch.
-func (e Epoch) prove(sealing secret.Ring, id string) (string, bool) {
+func (e Epoch) prove(sealing *secret.Ring, id string) (string, bool) {
 	key, known := sealing.For("epochs").ByID(id)
 	mac := secret.MAC(key.Bytes, e.At.UTC().Format(instantFormat), e.By, e.MadeAt.UTC().Format(instantFormat), fmt.Sprint(e.AsOf))
 	return id + "." + base64.RawURLEncoding.EncodeToString(mac), known
@@ -43,7 +43,7 @@ func (e Epoch) prove(sealing secret.Ring, id string) (string, bool) {
 
 // EpochOf returns when and by whom a database was last restored; the zero Epoch if never. It returns
 // ErrAltered if somebody without the keys says so.
-func EpochOf(ctx context.Context, r db.Reader, sealing secret.Ring) (Epoch, error) {
+func EpochOf(ctx context.Context, r db.Reader, sealing *secret.Ring) (Epoch, error) {
 	text, err := db.ReadNote(ctx, r, EpochNote)
 	if err != nil || text == "" {
 		return Epoch{}, err
@@ -57,6 +57,21 @@ func EpochOf(ctx context.Context, r db.Reader, sealing secret.Ring) (Epoch, erro
 		return Epoch{}, fmt.Errorf("%w: the keys of this installation began no epoch at %s", ErrAltered, e.At)
 	}
 	return e, nil
+}
+
+// ProveEpoch proves the epoch by the key of the ring that writes, so that the one before may be taken
+// out.
+func ProveEpoch(ctx context.Context, tx *db.Tx, sealing *secret.Ring) error {
+	e, err := EpochOf(ctx, tx, sealing)
+	if err != nil || e.At.IsZero() {
+		return err
+	}
+	e.Proof, _ = e.prove(sealing, sealing.Current().ID)
+	text, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	return tx.SetNote(ctx, EpochNote, string(text))
 }
 
 // Restored returns the epoch that this process found when it opened the database, and checked; the
@@ -92,7 +107,7 @@ const restored Action = "audit.restored"
 // Begin begins an epoch in every log. Nothing may wait to be sealed: call Sweep of Logs without a
 // file before. Its first leaf says how large the tree was and its root, and those that this node
 // knew, where it knew more.
-func (l *Logs) Begin(ctx context.Context, tx *db.Tx, sealing secret.Ring, e Epoch) error {
+func (l *Logs) Begin(ctx context.Context, tx *db.Tx, sealing *secret.Ring, e Epoch) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.known.load(); err != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 // SealAsBefore seals every event as versions before the trees did, so many under a seal.
-func SealAsBefore(t *testing.T, d *db.DB, keys secret.Ring, each int) {
+func SealAsBefore(t *testing.T, d *db.DB, keys *secret.Ring, each int) {
 	t.Helper()
 	err := d.Update(t.Context(), func(tx *db.Tx) error {
 		previous := ""

@@ -91,11 +91,12 @@ func (l *Logs) lastCheck(ctx context.Context, d *db.DB) (seals int64, err error)
 			return seals, err
 		}
 		right := before == previous
-		for i, key := range l.old {
+		keys := l.old.All()
+		for i, key := range keys {
 			if again := seal(seq, key, previous, events); right && hmac.Equal([]byte(again), []byte(hash)) {
 				break
 			}
-			if i == len(l.old)-1 {
+			if i == len(keys)-1 {
 				return seals, fmt.Errorf("%w: seal %d does not fit its events", ErrAltered, seq)
 			}
 		}

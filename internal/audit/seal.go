@@ -27,8 +27,8 @@ type Logs struct {
 	host    string    // of the public address: keys are named after it
 	since   time.Time // the restore that began the epoch; zero before the first
 	keys    secret.Box
-	old     secret.Ring // of the chain that was before the trees
-	telling secret.Ring // of what nodes tell each other
+	old     *secret.Ring // of the chain that was before the trees
+	telling *secret.Ring // of what nodes tell each other
 	log     *slog.Logger
 	most    int // days that events may be kept
 
@@ -46,7 +46,7 @@ type Logs struct {
 
 // Settings are what Logs are made from.
 type Settings struct {
-	Sealing secret.Ring // kept outside the database
+	Sealing *secret.Ring // kept outside the database
 	Host    string
 	File    string    // in which this node keeps the roots that it knows; empty for memory alone
 	Days    int       // that an organization may have events kept at most; LongestKept where 0
@@ -67,6 +67,11 @@ type Printer struct {
 
 // keysBox is what the keys of logs are sealed for.
 const keysBox = "audit keys"
+
+// Sealed are the columns of this package that a rotation of keys seals again.
+var Sealed = []secret.Column{{
+	Table: "audit_keys", Name: "seed", Purpose: keysBox, Row: []string{"org_id", "name"}, For: func(row []string) string { return row[1] },
+}}
 
 // NewLogs derives its keys from a ring that is kept outside the database.
 func NewLogs(s Settings) *Logs {

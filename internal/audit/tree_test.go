@@ -341,7 +341,7 @@ func TestEventsFromBeforeTheTreesAreSealed(t *testing.T) {
 			dbtest.Do(t, d, `update audit_events set by_salt = '', by_hash = '', of_salt = '', of_hash = ''`)
 			audit.SealAsBefore(t, d, keys, 3)
 			dbtest.Do(t, d, c.tamper)
-			l := audit.NewLogs(audit.Settings{Sealing: append(secret.NewKeys().Sealing, keys...), Host: "id.example"}) // its key was replaced since
+			l := audit.NewLogs(audit.Settings{Sealing: secret.NewRing(append([]secret.Key{secret.NewKey()}, keys.All()...)...), Host: "id.example"}) // its key was replaced since
 			sweep(t, d, l)
 			sweep(t, d, l)
 			expect.Equal(t, "seals left", dbtest.Dump(t, d, "audit_seals"), "")

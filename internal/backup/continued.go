@@ -41,7 +41,7 @@ var (
 
 // Logs is what a backup, or a database, knows of its logs: what an export must continue.
 type Logs struct {
-	sealing secret.Ring
+	sealing *secret.Ring
 	epoch   string
 	logs    map[string]verify.Checkpoint // by organization
 	keys    map[string]logKey            // by name
@@ -112,7 +112,7 @@ func LogsIn(ctx context.Context, d *db.DB, keys secret.Keys) (*Logs, error) {
 	})
 }
 
-func newLogs(sealing secret.Ring) *Logs {
+func newLogs(sealing *secret.Ring) *Logs {
 	return &Logs{sealing: sealing, logs: map[string]verify.Checkpoint{}, keys: map[string]logKey{}, waits: map[string]bool{}}
 }
 

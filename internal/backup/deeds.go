@@ -171,6 +171,8 @@ var deeds = []deed{
 	{"device.answered", passes, "", nil, "codes are void"},
 	{"grant.ended", passes, "", nil, "what it got is void"},
 	{"key.created", passes, "", nil, "signing keys are new, always"},
+	{"installation_key.used", passes, "", nil, "the keys are those that the backup needs"},
+	{"installation_key.retired", passes, "", nil, "the keys are those that the backup needs"},
 	{"operator.called", passes, "", nil, "what it did has its own events"},
 
 	// Invitations, tokens, sources and webhooks: a restore leaves none of them that opens anything.

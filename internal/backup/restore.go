@@ -16,6 +16,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/credential"
 	"parvis/internal/db"
+	"parvis/internal/rotation"
 	"parvis/internal/secret"
 	"parvis/internal/session"
 )
@@ -177,7 +178,25 @@ func load(ctx context.Context, tx *db.Tx, from Source, how How) error {
 	if !l.ended {
 		return ErrDamaged
 	}
+	if err := orderKeys(ctx, tx, how.Keys); err != nil {
+		return err
+	}
 	return tx.SetNote(ctx, Unfinished, r.MadeAt.Format(time.RFC3339))
+}
+
+// orderKeys brings keys into the order of what was loaded, so that nothing is written with one that was
+// taken out.
+func orderKeys(ctx context.Context, tx *db.Tx, keys secret.Keys) error {
+	text, err := db.ReadNote(ctx, tx, rotation.Note)
+	if err != nil || text == "" {
+		return err
+	}
+	needed := rotation.Parse(text)
+	if !needed.Fits(keys) {
+		return fmt.Errorf("%w, or DATA/keys lacks a key that was taken out since: move it away, and the keys beside the backup are taken", ErrForeign)
+	}
+	needed.Order(keys, keys)
+	return nil
 }
 
 // loading is a backup that is being read.

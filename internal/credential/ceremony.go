@@ -63,7 +63,7 @@ type Passkeys struct {
 
 // NewPasskeys makes the relying party: id is a domain, origins are the origins of its pages,
 // name is shown by authenticators.
-func NewPasskeys(sealing secret.Ring, id, name string, origins ...string) (*Passkeys, error) {
+func NewPasskeys(sealing *secret.Ring, id, name string, origins ...string) (*Passkeys, error) {
 	party, err := webauthn.New(&webauthn.Config{
 		RPID: id, RPDisplayName: name, RPOrigins: origins,
 		AttestationPreference: protocol.PreferNoAttestation,

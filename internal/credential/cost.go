@@ -80,14 +80,16 @@ func costsInUse(ctx context.Context, r db.Reader) ([]inUse, error) {
 // likely as it is frequent, and always the same for one address (decision 0039). If none is in
 // use, it is the cost of a new hash.
 //
-// The key is the one that the installation began with. It is never removed from its ring, so
-// that no new key changes which addresses are costly; nobody outside knows it.
+// The key is the oldest of its ring, so that no new one changes which addresses are costly; nobody
+// outside knows it. When it is taken out, no password is left that was hashed before the next one, so
+// that mostly one cost is in use, and the draw changes little.
 func (s *Store) drawn(address string, all []inUse) Cost {
 	var total uint64
 	for _, c := range all {
 		total += c.passwords
 	}
-	first := s.pepper[len(s.pepper)-1]
+	keys := s.pepper.All()
+	first := keys[len(keys)-1]
 	place, _ := bits.Mul64(binary.BigEndian.Uint64(secret.MAC(first.Bytes, "cost of nobody", address)), total)
 	for _, c := range all {
 		if place < c.passwords {

@@ -50,7 +50,7 @@ type Options struct {
 
 // Store hashes and compares passwords, a few at a time.
 type Store struct {
-	pepper   secret.Ring
+	pepper   *secret.Ring
 	cost     Cost
 	queue    *queue
 	spent    spent
@@ -61,7 +61,7 @@ type Store struct {
 
 // NewStore makes the one Store of a program. The only error is a list of breached passwords
 // that cannot be read.
-func NewStore(pepper secret.Ring, o Options) (*Store, error) {
+func NewStore(pepper *secret.Ring, o Options) (*Store, error) {
 	if o.Parallel == 0 {
 		o.Parallel = runtime.GOMAXPROCS(0)
 	}

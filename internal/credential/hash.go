@@ -152,9 +152,14 @@ func (s *Store) against(stored Stored) (hash, error) {
 	}
 	h, err := s.read(stored.Owner, stored.hash)
 	if err != nil {
-		err = fmt.Errorf("password of %s: %w", stored.UserID, err)
+		return hash{}, fmt.Errorf("password of %s: %w", stored.UserID, err)
 	}
-	return h, err
+	if _, ok := s.pepper.ByID(h.pepper); !ok && !stored.DisabledAt.IsZero() {
+		lost := s.fresh(h.form) // its pepper was taken out, and it was voided for that
+		lost.cost = cmp.Or(h.cost, s.cost)
+		return lost, nil
+	}
+	return h, nil
 }
 
 // Verify compares a typed password with a stored one. It always costs one hash: also for a

@@ -8,6 +8,7 @@ import (
 
 	"parvis/internal/credential/foreign"
 	"parvis/internal/db"
+	"parvis/internal/directory"
 	"parvis/internal/secret"
 )
 
@@ -46,6 +47,43 @@ func (s *Store) read(o Owner, stored string) (hash, error) {
 	}
 	return hash{cost: Cost{imported: h.Cost()}, form: typed, pepper: pepper, imported: h}, nil
 }
+
+// SealImportedAgain seals again, under the pepper that writes, the hashes of other systems that an earlier
+// one sealed, a few in a transaction.
+func (s *Store) SealImportedAgain(ctx context.Context, d *db.DB, pepper string) error {
+	for _, table := range []string{"passwords", "password_history"} {
+		for n := db.Part; n == db.Part; {
+			if err := d.Update(ctx, func(tx *db.Tx) (err error) {
+				n, err = s.sealSomeImported(ctx, tx, table, pepper)
+				return err
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sealSomeImported seals some rows of a table again, and returns how many there were.
+func (s *Store) sealSomeImported(ctx context.Context, tx *db.Tx, table, pepper string) (int, error) {
+	rows, err := tx.Texts(ctx, table, []string{"org_id", "user_id", "hash"}, "hash like '"+importedUnder(pepper)+"'", db.Part)
+	for _, row := range rows {
+		if err != nil {
+			break
+		}
+		o := Owner{directory.OrgID(row[0]), directory.UserID(row[1])}
+		var h hash
+		if h, err = s.read(o, row[2]); err == nil {
+			err = tx.SetText(ctx, db.Resealed{
+				Table: table, Column: "hash", Row: []string{"org_id", "user_id"}, Named: row[:2], From: row[2], To: s.storedImport(o, h.imported),
+			})
+		}
+	}
+	return len(rows), err
+}
+
+// importedUnder matches what is stored of hashes that a pepper sealed.
+func importedUnder(pepper string) string { return importedPrefix + "%$" + pepper + ".%" }
 
 // ImportedPassword is a password of which another system made the hash.
 type ImportedPassword struct {

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"parvis/internal/directory"
 	"parvis/internal/expect"
 )
 
@@ -26,7 +27,11 @@ type work struct {
 
 func (w *work) start(ctx context.Context, source string) {
 	go func() {
-		err := w.q.do(ctx, Source{Name: source, Known: strings.HasPrefix(source, "known")}, func() {
+		org, _, named := strings.Cut(source, ": ")
+		if !named {
+			org = ""
+		}
+		err := w.q.do(ctx, Source{Name: source, Known: strings.HasPrefix(source, "known"), Org: directory.OrgID(org)}, func() {
 			w.mu.Lock()
 			w.now++
 			w.most = max(w.most, w.now)
@@ -57,13 +62,20 @@ func finish() {
 	synctest.Wait()
 }
 
+// startEach starts a piece of work for each source.
+func (w *work) startEach(sources ...string) {
+	for _, source := range sources {
+		w.start(context.Background(), source)
+	}
+}
+
 // idle checks that nothing in the queue is held any longer.
 func (w *work) idle(t *testing.T, parallel, waiting int) {
 	t.Helper()
 	expect.Equal(t, "free", w.q.free, parallel)
 	expect.Equal(t, "places", w.q.places, waiting)
-	if len(w.q.lines) > 0 || len(w.q.order[true])+len(w.q.order[false]) > 0 {
-		t.Errorf("after all work the queue holds %d free, %d places, lines %v, order %v", w.q.free, w.q.places, w.q.lines, w.q.order)
+	if len(w.q.lines) > 0 || len(w.q.order) > 0 || len(w.q.turns[true])+len(w.q.turns[false]) > 0 {
+		t.Errorf("after all work the queue holds %d free, %d places, lines %v, order %v, turns %v", w.q.free, w.q.places, w.q.lines, w.q.order, w.q.turns)
 	}
 }
 
@@ -79,6 +91,46 @@ func TestDOS1SourcesTakeTurns(t *testing.T) {
 			t.Errorf("done in the order %q, want %q", w.done, want)
 		}
 		w.idle(t, 1, 100)
+	})
+}
+
+// A flood of one organization, from many networks, slows no other; nor does one of those who named
+// none.
+func TestDOS1OrganizationsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &work{q: newQueue(1, 100)}
+		w.startEach("alpha: 1", "alpha: 2", "alpha: 3", "alpha: 4", "alpha: 2")
+		w.startEach("unnamed 1", "unnamed 2", "unnamed 3")
+		w.startEach("beta: 1", "beta: 1")
+		finish()
+		want := []string{"alpha: 1", "alpha: 2", "unnamed 1", "beta: 1", "alpha: 3", "unnamed 2", "beta: 1", "alpha: 4", "unnamed 3", "alpha: 2"}
+		if !slices.Equal(w.done, want) {
+			t.Errorf("done in the order %q, want %q", w.done, want)
+		}
+		w.idle(t, 1, 100)
+	})
+}
+
+// The places that a flood of one organization took are there for others, though each of its networks
+// has one alone.
+func TestDOS1OrganizationsLeavePlacesToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &work{q: newQueue(1, 6)}
+		w.startEach("alpha: 0", "alpha: 1", "alpha: 2", "alpha: 3", "alpha: 4", "alpha: 5", "alpha: 6") // all places are taken
+		w.startEach("beta: 1", "beta: 2", "gamma: 1")
+		if len(w.busy) != 3 || strings.ContainsAny(strings.Join(w.busy, ""), "bg") {
+			t.Errorf("%q gave way, want three of alpha", w.busy)
+		}
+		w.startEach("beta: 3") // alpha has three by now, and beta would have as many
+		if got := w.busy[3:]; !slices.Equal(got, []string{"beta: 3"}) {
+			t.Errorf("%q gave way: nobody gives way to an organization with as many", got)
+		}
+		w.startEach("alpha: 7")
+		if got := w.busy[4:]; !slices.Equal(got, []string{"alpha: 7"}) {
+			t.Errorf("%q gave way: nobody of one's own organization gives way to a line as long as theirs", got)
+		}
+		finish()
+		w.idle(t, 1, 6)
 	})
 }
 

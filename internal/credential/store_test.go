@@ -18,12 +18,12 @@ var quick = Cost{Memory: 64, Passes: 1, Lanes: 1}
 
 var source = Source{Name: "192.0.2.0/24"}
 
-func testPepper(ids ...string) secret.Ring {
-	var r secret.Ring
+func testPepper(ids ...string) *secret.Ring {
+	var keys []secret.Key
 	for _, id := range ids {
-		r = append(r, secret.Key{ID: id, Bytes: fmt.Appendf(nil, "%032s", id)})
+		keys = append(keys, secret.Key{ID: id, Bytes: fmt.Appendf(nil, "%032s", id)})
 	}
-	return r
+	return secret.NewRing(keys...)
 }
 
 func testStore(t testing.TB, o Options) *Store {

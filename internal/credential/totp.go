@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"parvis/internal/db"
+	"parvis/internal/directory"
 	"parvis/internal/fault"
 	"parvis/internal/secret"
 )
@@ -47,9 +48,20 @@ type App struct {
 type Authenticators struct{ seeds secret.Box }
 
 // NewAuthenticators seals seeds under a key of the ring.
-func NewAuthenticators(sealing secret.Ring) *Authenticators {
-	return &Authenticators{secret.NewBox(sealing, "totp seeds")}
+func NewAuthenticators(sealing *secret.Ring) *Authenticators {
+	return &Authenticators{secret.NewBox(sealing, seedsBox)}
 }
+
+// seedsBox is what seeds are sealed for.
+const seedsBox = "totp seeds"
+
+// Sealed are the columns of this package that a rotation of keys seals again.
+var Sealed = []secret.Column{{
+	Table: "totp_seeds", Name: "seed", Purpose: seedsBox, Row: []string{"org_id", "user_id", "id"},
+	For: func(row []string) string {
+		return seedRow(Owner{directory.OrgID(row[0]), directory.UserID(row[1])}, row[2])
+	},
+}}
 
 // totp returns the code of a step (RFC 6238 §4, RFC 4226 §5.3).
 func totp(seed []byte, step int64, digits int) string {

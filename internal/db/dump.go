@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -293,6 +294,40 @@ func (t *Tx) Rewrite(ctx context.Context, table, set, where string, args ...any)
 	}
 	t.told.all = true
 	return t.Exec(ctx, statement, args...)
+}
+
+// Texts returns some columns, which are texts, of up to most rows of a table for which a condition holds.
+func (t *Tx) Texts(ctx context.Context, table string, columns []string, where string, most int) (all [][]string, err error) {
+	err = t.Rows(ctx, func(scan func(...any) error) error {
+		row := make([]string, len(columns))
+		into := make([]any, len(columns))
+		for i := range row {
+			into[i] = &row[i]
+		}
+		all = append(all, row)
+		return scan(into...)
+	}, `select `+quoted(columns)+` from "`+table+`" where `+where+` limit `+strconv.Itoa(most))
+	return all, err
+}
+
+// SetText gives a text of a row another form, unless somebody changed it meanwhile. Only a rotation of
+// keys does that to tables that are not its own: the packages that own them declare which.
+func (t *Tx) SetText(ctx context.Context, change Resealed) error {
+	where := []string{`"` + change.Column + `" = $2`}
+	args := []any{change.To, change.From}
+	for i, name := range change.Row {
+		where = append(where, `"`+name+`" = $`+strconv.Itoa(i+3))
+		args = append(args, change.Named[i])
+	}
+	_, err := t.Exec(ctx, `update "`+change.Table+`" set "`+change.Column+`" = $1 where `+strings.Join(where, " and "), args...)
+	return err
+}
+
+// A Resealed is a text of one row that was sealed again.
+type Resealed struct {
+	Table, Column string
+	Row, Named    []string // the columns that name the row, and what they say
+	From, To      string
 }
 
 // SetNote stores a value for the whole installation, in place of an earlier one; an empty one removes

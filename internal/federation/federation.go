@@ -60,13 +60,28 @@ type Hub struct {
 	keys    secret.Box // our own private keys
 }
 
+const secretsBox, keysBox, requestsBox = "federation client secrets", "federation keys", "federation requests"
+
+// Sealed are the columns of this package that a rotation of keys seals again.
+var Sealed = []secret.Column{
+	{Table: "connections", Name: "secret", Purpose: secretsBox, Row: []string{"org_id", "id"}, For: ofConnection},
+	{Table: "connection_changes", Name: "secret", Purpose: secretsBox, Row: []string{"org_id", "connection_id"}, For: ofConnection},
+	{Table: "upstream_requests", Name: "asked", Purpose: requestsBox, Row: []string{"org_id", "id"}, For: func(row []string) string { return requestRow(row[1], "asked") }},
+	{Table: "upstream_requests", Name: "answer", Purpose: requestsBox, Row: []string{"org_id", "id"}, For: func(row []string) string { return requestRow(row[1], "answer") }},
+	{Table: "federation_keys", Name: "sealed", Purpose: keysBox, Row: []string{"id"}, For: func(row []string) string { return "federation_keys " + row[0] }},
+}
+
+func ofConnection(row []string) string {
+	return Connection{OrgID: directory.OrgID(row[0]), ID: row[1]}.row()
+}
+
 // NewHub makes a Hub that seals its secrets under keys.
 func NewHub(p Parts, keys secret.Keys) *Hub {
 	return &Hub{
 		Parts:   p,
-		secrets: secret.NewBox(keys.Sealing, "federation client secrets"),
-		asked:   secret.NewBox(keys.Sealing, "federation requests"),
-		keys:    secret.NewBox(keys.Sealing, "federation keys"),
+		secrets: secret.NewBox(keys.Sealing, secretsBox),
+		asked:   secret.NewBox(keys.Sealing, requestsBox),
+		keys:    secret.NewBox(keys.Sealing, keysBox),
 	}
 }
 

@@ -58,12 +58,12 @@ func (k Key) Times(n int) Key {
 type Limiter struct {
 	Refused measure.By[measure.Counter] // tries, by the name of the policy
 
-	lookup []byte
+	lookup *secret.Ring
 }
 
 // NewLimiter uses the newest look-up key. Rotating that key resets every count.
-func NewLimiter(lookup secret.Ring) *Limiter {
-	return &Limiter{lookup: lookup.For("limits").Current().Bytes}
+func NewLimiter(lookup *secret.Ring) *Limiter {
+	return &Limiter{lookup: lookup.For("limits")}
 }
 
 // Part is one of the values that make up a key, such as an address or a network.
@@ -94,7 +94,7 @@ func (l *Limiter) Key(p Policy, parts ...Part) Key {
 	for _, part := range parts {
 		texts = append(texts, part.kind, part.text)
 	}
-	return Key{p, p.Name + "." + base64.RawURLEncoding.EncodeToString(secret.MAC(l.lookup, texts...)[:18]), 1, &l.Refused}
+	return Key{p, p.Name + "." + base64.RawURLEncoding.EncodeToString(secret.MAC(l.lookup.Current().Bytes, texts...)[:18]), 1, &l.Refused}
 }
 
 // Taken is the result of a take.

@@ -58,7 +58,7 @@ type Outbox struct {
 
 // Settings are what an Outbox needs.
 type Settings struct {
-	Sealing   secret.Ring
+	Sealing   *secret.Ring
 	Catalogue *i18n.Catalogue
 	From      string // the plain address that letters come from
 	Server    *SMTP  // if nil, letters are stored and wait until there is one
@@ -72,10 +72,19 @@ type Settings struct {
 // NewOutbox makes an outbox.
 func NewOutbox(s Settings) *Outbox {
 	return &Outbox{
-		box: secret.NewBox(s.Sealing, "letters"), catalogue: s.Catalogue, from: s.From, server: s.Server,
+		box: secret.NewBox(s.Sealing, lettersBox), catalogue: s.Catalogue, from: s.From, server: s.Server,
 		letterhead: s.Letterhead, log: s.Log, grace: grace, days: cmp.Or(s.Days, KeptByDefault),
 	}
 }
+
+// lettersBox is what the parameters of letters are sealed for.
+const lettersBox = "letters"
+
+// Sealed are the columns of this package that a rotation of keys seals again.
+var Sealed = []secret.Column{{
+	Table: "letters", Name: "parameters", Purpose: lettersBox, Row: []string{"org_id", "id"},
+	For: func(r []string) string { return row(r[0], r[1]) },
+}}
 
 // NewLetterID makes the id of a letter whose link has to be stored before Put is called.
 func NewLetterID() string { return secret.NewID("let") }

@@ -166,11 +166,19 @@ func (p *Provider) assertion(ctx context.Context, c application.Application, tex
 	})
 }
 
-// useOnce stores an id that may be used once, and reports whether it was new.
+// useOnce stores an id that may be used once, and reports whether it was new. It is stored under each
+// of our keys: one that is taken out lets no proof come again.
 func (p *Provider) useOnce(ctx context.Context, tx *db.Tx, what, whose, id string, expires time.Time) (first bool, err error) {
-	n, err := tx.Exec(ctx, `
-		insert into used_proofs (id, expires_at) values ($1, $2)
-		on conflict (id) do nothing`,
-		base64.RawURLEncoding.EncodeToString(secret.MAC(p.onceKey, what, whose, id)), db.Time(expires))
-	return n == 1, err
+	first = true
+	for _, key := range p.once.All() {
+		n, err := tx.Exec(ctx, `
+			insert into used_proofs (id, expires_at) values ($1, $2)
+			on conflict (id) do nothing`,
+			base64.RawURLEncoding.EncodeToString(secret.MAC(key.Bytes, what, whose, id)), db.Time(expires))
+		if err != nil {
+			return false, err
+		}
+		first = first && n == 1
+	}
+	return first, nil
 }

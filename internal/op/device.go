@@ -63,7 +63,7 @@ func (p *Provider) askDevice(c *call) (answer, error) {
 		_, err := tx.Exec(ctx, `
 			insert into device_codes (id, device_hash, user_code_hash, client_id, scope, created_at, network)
 			values ($1, $2, $3, $4, $5, $6, $7)`,
-			secret.NewID("dev"), device.Hash(secret.DeviceCode), p.userCodeHash(code), string(c.client.ID), strings.Join(r.Scope, " "), db.Time(tx.Now()),
+			secret.NewID("dev"), device.Hash(secret.DeviceCode), userCodeHash(p.once.Current(), code), string(c.client.ID), strings.Join(r.Scope, " "), db.Time(tx.Now()),
 			audit.OriginOf(ctx).Network)
 		return err
 	})
@@ -90,8 +90,8 @@ func newUserCode() string {
 
 // userCodeHash returns a keyed hash, because a plain hash of so few bits could be reversed by
 // trying every code.
-func (p *Provider) userCodeHash(code string) string {
-	return base64.RawURLEncoding.EncodeToString(secret.MAC(p.onceKey, "user code", code))
+func userCodeHash(k secret.Key, code string) string {
+	return base64.RawURLEncoding.EncodeToString(secret.MAC(k.Bytes, "user code", code))
 }
 
 // CleanUserCode returns a typed code in capitals and without spaces and hyphens, or an empty
@@ -125,17 +125,19 @@ func (p *Provider) DeviceByCode(ctx context.Context, r db.Reader, typed string) 
 	if code == "" {
 		return Device{}, ErrDeviceCode
 	}
-	var d Device
-	found, err := r.One(ctx, append(d.Client.Targets(), &d.ID, db.Words(&d.Scope), &d.Network), `
-		select `+application.Columns+`, d.id, d.scope, d.network
-		from device_codes d
-		join clients c on c.id = d.client_id
-		where d.user_code_hash = $1 and d.answered_at is null and d.ended_at is null and d.created_at > $2`,
-		p.userCodeHash(code), db.Time(p.DB.Now().Add(-p.deviceLasts())))
-	if err == nil && !found {
-		err = ErrDeviceCode
+	for _, key := range p.once.All() { // an earlier one may have hashed it
+		var d Device
+		found, err := r.One(ctx, append(d.Client.Targets(), &d.ID, db.Words(&d.Scope), &d.Network), `
+			select `+application.Columns+`, d.id, d.scope, d.network
+			from device_codes d
+			join clients c on c.id = d.client_id
+			where d.user_code_hash = $1 and d.answered_at is null and d.ended_at is null and d.created_at > $2`,
+			userCodeHash(key, code), db.Time(p.DB.Now().Add(-p.deviceLasts())))
+		if found || err != nil {
+			return d, err
+		}
 	}
-	return d, err
+	return Device{}, ErrDeviceCode
 }
 
 // KeepAnswer stores the person's answer, once, and after a yes the grant that the device gets.

@@ -268,9 +268,14 @@ func parseRefresh(text string) (family, own secret.Token) {
 
 // successor returns the own part of the next refresh token, derived from the present one by
 // our key. So an honest client whose first answer was lost gets the same token again, though
-// only its hash is stored.
-func (p *Provider) successor(family, own secret.Token) secret.Token {
-	return secret.DeriveToken(p.refreshKey, family.Reveal(), own.Reveal())
+// only its hash is stored: by the key that writes, unless an earlier one made the token that was given.
+func (p *Provider) successor(family, own secret.Token, given string) (next secret.Token) {
+	for _, key := range slices.Backward(p.refresh.All()) {
+		if next = secret.DeriveToken(key.Bytes, family.Reveal(), own.Reveal()); next.Hash(secret.Refresh) == given {
+			break
+		}
+	}
+	return next
 }
 
 // begun is the first refresh token of a grant, with the hashes that are stored; empty where its
@@ -308,9 +313,9 @@ func (p *Provider) rotate(ctx context.Context, tx *db.Tx, c application.Applicat
 		return holder{}, "", Wrong(InvalidGrant, "the refresh token was used before; all that came of it has ended"),
 			end(ctx, tx, h.Grant, refreshReused, audit.Refused)
 	}
-	after := p.successor(family, own)
+	after := p.successor(family, own, h.refresh)
 	if shown != h.refresh && after.Hash(secret.Refresh) != h.refresh {
-		// Our key has changed since, so the token that was given first cannot be derived again.
+		// Our key is gone since, so the token that was given first cannot be derived again.
 		return holder{}, "", Wrong(InvalidGrant, "the refresh token was used before"), nil
 	}
 	if shown == h.refresh {

@@ -49,6 +49,11 @@ func (k key) jwk() jose.Key {
 	return jose.Key{Key: k.private, KeyID: k.id, Algorithm: string(k.algorithm), Use: "sig"}
 }
 
+const keysBox = "op keys"
+
+// Sealed are the columns of this package that a rotation of keys seals again.
+var Sealed = []secret.Column{{Table: "keys", Name: "sealed", Purpose: keysBox, Row: []string{"id"}, For: func(row []string) string { return "keys " + row[0] }}}
+
 // Keys are the keys that sign tokens.
 type Keys struct {
 	db      *db.DB

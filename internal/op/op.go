@@ -77,9 +77,9 @@ type Provider struct {
 	document     func() (published, error) // of discovery, made once
 	keySets      sync.Map                  // of clients, by their address
 	sealedTokens secret.Box
-	refreshKey   []byte
+	refresh      *secret.Ring
 	pairwise     []byte
-	onceKey      []byte
+	once         *secret.Ring
 	busy         *delivery.Room // calls to applications
 	grants       grants
 	provers      application.Provers
@@ -89,17 +89,13 @@ type Provider struct {
 func NewProvider(p Parts, keys secret.Keys) *Provider {
 	return &Provider{
 		Parts: p, busy: delivery.NewRoom(delivery.Limits{All: mostAtOnce, Owner: mostOfOwner, One: mostOfOne}),
-		Keys:         &Keys{db: p.DB, issuer: p.Base, lasts: cmp.Or(p.Lifetimes.SigningKey, KeyLasts), box: secret.NewBox(keys.Sealing, "op keys")},
+		Keys:         &Keys{db: p.DB, issuer: p.Base, lasts: cmp.Or(p.Lifetimes.SigningKey, KeyLasts), box: secret.NewBox(keys.Sealing, keysBox)},
 		sealedTokens: secret.NewBox(keys.Sealing, "op access tokens"),
-		refreshKey:   keys.Lookup.For("op refresh tokens").Current().Bytes,
-		// The oldest key, so that a new one in the ring does not change every pseudonym, nor let
-		// a proof that was used come again.
-		pairwise: oldest(keys.Lookup.For("op pairwise")),
-		onceKey:  oldest(keys.Lookup.For("op once")),
+		refresh:      keys.Lookup.For("op refresh tokens"),
+		pairwise:     keys.Pseudonyms,
+		once:         keys.Lookup.For("op once"),
 	}
 }
-
-func oldest(r secret.Ring) []byte { return r[len(r)-1].Bytes }
 
 // The paths of the endpoints.
 const (

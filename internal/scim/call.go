@@ -176,7 +176,7 @@ func (x *call) send(status int, body document.Object) error {
 
 // version returns the weak ETag of what a resource says (RFC 7644 §3.14).
 func (s *Server) version(parts ...string) string {
-	return `W/"` + base64.RawURLEncoding.EncodeToString(secret.MAC(s.key, parts...))[:16] + `"`
+	return `W/"` + base64.RawURLEncoding.EncodeToString(secret.MAC(s.key.Current().Bytes, parts...))[:16] + `"`
 }
 
 // fits reports whether a list of ETags, such as If-Match has, names a version. SCIM compares weakly.

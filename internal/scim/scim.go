@@ -45,8 +45,8 @@ type Server struct {
 	Parts
 
 	edge    *edge.Edge
-	places  secret.Box // of lists
-	key     []byte     // of ETags
+	places  secret.Box   // of lists
+	key     *secret.Ring // of ETags
 	pace    edge.Pace
 	about   document.Discovery
 	judging chan struct{} // taken by the one list whose resources are looked at one by one
@@ -83,7 +83,7 @@ func (s *Server) routes() []route {
 // Mount adds the addresses of sources, and lets administrators ask what a call would do.
 func Mount(e *edge.Edge, p Parts, keys secret.Keys) {
 	s := &Server{
-		Parts: p, edge: e, places: secret.NewBox(keys.Sealing, "scim places"), key: keys.Lookup.For("scim etags").Current().Bytes,
+		Parts: p, edge: e, places: secret.NewBox(keys.Sealing, "scim places"), key: keys.Lookup.For("scim etags"),
 		pace: edge.Pace{PerSecond: perSecond, Burst: burst, Refused: e.Refusals(edge.OfSource)}, about: document.Discover(), judging: make(chan struct{}, 1),
 	}
 	p.Sources.Speak = s.Speak

@@ -3,13 +3,12 @@ package secret
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 )
 
 // keyBytes is the length of every symmetric key: 256 bits.
@@ -19,71 +18,57 @@ const keyBytes = 32
 // or was sealed with a key that is not in the ring.
 var ErrSealBroken = errors.New("sealed value does not open")
 
-// A Key is one entry of a Ring.
-type Key struct {
-	ID    string `json:"id"`
-	Bytes []byte `json:"key"`
-}
-
-// A Ring holds the keys of one purpose. The first one writes everything new, all of them
-// read, so a key is rotated by putting a new one in front.
-type Ring []Key
-
-// Current returns the key that writes everything new.
-func (r Ring) Current() Key { return r[0] }
-
-// ByID returns the key with the id that an older value names.
-func (r Ring) ByID(id string) (Key, bool) {
-	for _, k := range r {
-		if k.ID == id {
-			return k, true
-		}
-	}
-	return Key{}, false
-}
-
-// For derives the ring's keys for one purpose, so that no key is used for two.
-func (r Ring) For(purpose string) Ring {
-	derived := make(Ring, len(r))
-	for i, k := range r {
-		b, err := hkdf.Key(sha256.New, k.Bytes, nil, "parvis "+purpose, keyBytes)
-		if err != nil {
-			panic(err) // cannot happen: HKDF allows this constant length
-		}
-		derived[i] = Key{ID: k.ID, Bytes: b}
-	}
-	return derived
-}
-
 // Keys are the secrets of an installation that are kept outside its database. With the
 // database alone nobody can read sealed values or try passwords.
 type Keys struct {
-	Sealing Ring `json:"sealing"` // seals values that must be read back
-	Pepper  Ring `json:"pepper"`  // part of every password hash
-	Lookup  Ring `json:"lookup"`  // hashes addresses, so that look-up keys do not reveal them
+	Sealing *Ring `json:"sealing"` // seals values that must be read back
+	Pepper  *Ring `json:"pepper"`  // part of every password hash
+	Lookup  *Ring `json:"lookup"`  // hashes addresses, so that look-up keys do not reveal them
+
+	// Pseudonyms makes the names by which applications know people. It is derived from the oldest
+	// look-up key, and outlives it: with another one, people would be strangers to applications.
+	Pseudonyms []byte `json:"pseudonyms,omitempty"`
 }
 
 // NewKeys makes a set of new random keys.
 func NewKeys() Keys {
-	ring := func() Ring { return Ring{{ID: NewID("k")[:10], Bytes: Bytes(keyBytes)}} }
-	return Keys{Sealing: ring(), Pepper: ring(), Lookup: ring()}
+	k := Keys{Sealing: NewRing(NewKey()), Pepper: NewRing(NewKey()), Lookup: NewRing(NewKey())}
+	k.Pseudonyms = k.pseudonyms()
+	return k
+}
+
+// pseudonyms derives the key of names from the oldest look-up key.
+func (k Keys) pseudonyms() []byte {
+	all := k.Lookup.For("op pairwise").All()
+	return all[len(all)-1].Bytes
+}
+
+// Rings lists the rings by name.
+func (k Keys) Rings() map[string]*Ring {
+	return map[string]*Ring{"sealing": k.Sealing, "pepper": k.Pepper, "lookup": k.Lookup}
 }
 
 // ParseKeys reads the text that Keys.Text wrote.
 func ParseKeys(text []byte) (Keys, error) {
-	var k Keys
+	k := Keys{Sealing: NewRing(), Pepper: NewRing(), Lookup: NewRing()}
 	if err := json.Unmarshal(text, &k); err != nil {
 		return Keys{}, fmt.Errorf("reading keys: %w", err)
 	}
-	for name, r := range map[string]Ring{"sealing": k.Sealing, "pepper": k.Pepper, "lookup": k.Lookup} {
-		if len(r) == 0 {
+	for name, r := range k.Rings() {
+		if r == nil || len(r.All()) == 0 {
 			return Keys{}, fmt.Errorf("keys: no %s key", name)
 		}
-		for _, key := range r {
+		for _, key := range r.All() {
 			if key.ID == "" || strings.ContainsAny(key.ID, ".$,") || len(key.Bytes) != keyBytes {
 				return Keys{}, fmt.Errorf("keys: a %s key is not an id and %d bytes in Base64", name, keyBytes)
 			}
 		}
+	}
+	if k.Pseudonyms == nil {
+		k.Pseudonyms = k.pseudonyms()
+	}
+	if len(k.Pseudonyms) != keyBytes {
+		return Keys{}, fmt.Errorf("keys: that of pseudonyms is not %d bytes in Base64", keyBytes)
 	}
 	return k, nil
 }
@@ -100,35 +85,53 @@ func (k Keys) Text() []byte {
 // A Box seals values of one purpose with AES-256-GCM and a random nonce. Its key is derived
 // for that purpose, and the row is the associated data (R-CRY-03).
 type Box struct {
-	current string // id of the key that seals new values
-	aead    map[string]cipher.AEAD
+	ring *Ring // of keys that are derived for the purpose
+	made *atomic.Pointer[ciphers]
+}
+
+// ciphers are those of a ring's keys at one time.
+type ciphers struct {
+	of   *[]Key
+	aead map[string]cipher.AEAD
 }
 
 // NewBox derives the box's keys from the sealing ring.
-func NewBox(sealing Ring, purpose string) Box {
-	b := Box{current: sealing.Current().ID, aead: make(map[string]cipher.AEAD, len(sealing))}
-	for _, k := range sealing.For(purpose) {
+func NewBox(sealing *Ring, purpose string) Box {
+	return Box{sealing.For(purpose), new(atomic.Pointer[ciphers])}
+}
+
+// ciphers returns those of the keys that are in the ring now, and the id of the one that seals.
+func (b Box) ciphers() (all map[string]cipher.AEAD, current string) {
+	keys := b.ring.keys()
+	if made := b.made.Load(); made != nil && made.of == keys {
+		return made.aead, (*keys)[0].ID
+	}
+	all = make(map[string]cipher.AEAD, len(*keys))
+	for _, k := range *keys {
 		block, err := aes.NewCipher(k.Bytes)
 		if err != nil {
 			panic(err) // cannot happen: the key has 32 bytes
 		}
-		b.aead[k.ID], err = cipher.NewGCMWithRandomNonce(block)
+		all[k.ID], err = cipher.NewGCMWithRandomNonce(block)
 		if err != nil {
 			panic(err) // cannot happen: AES has the block size that GCM needs
 		}
 	}
-	return b
+	b.made.Store(&ciphers{keys, all})
+	return all, (*keys)[0].ID
 }
 
 // Seal encrypts plain and binds it to the row that associated names.
 func (b Box) Seal(plain []byte, associated string) string {
-	return b.current + "." + base64.RawURLEncoding.EncodeToString(b.aead[b.current].Seal(nil, nil, plain, []byte(associated)))
+	all, current := b.ciphers()
+	return current + "." + base64.RawURLEncoding.EncodeToString(all[current].Seal(nil, nil, plain, []byte(associated)))
 }
 
 // Open decrypts what Seal made for the same row, or returns ErrSealBroken.
 func (b Box) Open(sealed, associated string) ([]byte, error) {
 	id, text, _ := strings.Cut(sealed, ".")
-	aead, ok := b.aead[id]
+	all, _ := b.ciphers()
+	aead, ok := all[id]
 	if !ok {
 		return nil, ErrSealBroken
 	}
@@ -142,4 +145,13 @@ func (b Box) Open(sealed, associated string) ([]byte, error) {
 		return nil, ErrSealBroken
 	}
 	return plain, nil
+}
+
+// A Column is a column of the database with values that a Box sealed and that are kept. A rotation of
+// keys seals them again.
+type Column struct {
+	Table, Name string
+	Purpose     string                    // of the box
+	Row         []string                  // the columns that name a row
+	For         func(row []string) string // what its value is sealed for, from those columns
 }

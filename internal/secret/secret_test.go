@@ -76,7 +76,7 @@ func TestSealedValueOpensOnlyInItsRowAndUnharmed(t *testing.T) {
 		}
 	}
 	// A key put in front seals new values; values sealed before still open.
-	rotated := NewBox(append(NewKeys().Sealing, ring...), "letters")
+	rotated := NewBox(NewRing(append([]Key{NewKey()}, ring.All()...)...), "letters")
 	if _, err := rotated.Open(sealed, "row 1"); err != nil {
 		t.Errorf("after rotation: %v", err)
 	}
@@ -91,7 +91,7 @@ func TestKeysComeBackFromTheirFileAndNothingElseDoes(t *testing.T) {
 	if err != nil || !bytes.Equal(again.Text(), k.Text()) {
 		t.Errorf("%v", err)
 	}
-	for _, bad := range []string{"", "{}", `{"sealing":[]}`, strings.Replace(string(k.Text()), `"key": "`, `"key": "AAAA`, 1), strings.ReplaceAll(string(k.Text()), k.Pepper[0].ID, "a.b")} {
+	for _, bad := range []string{"", "{}", `{"sealing":[]}`, strings.Replace(string(k.Text()), `"key": "`, `"key": "AAAA`, 1), strings.ReplaceAll(string(k.Text()), k.Pepper.Current().ID, "a.b")} {
 		if _, err := ParseKeys([]byte(bad)); err == nil {
 			t.Errorf("taken as keys: %.60s", bad)
 		}

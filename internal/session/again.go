@@ -45,7 +45,11 @@ func (d *Door) Again(ctx context.Context, r db.Reader, b Browser, done string, n
 		return Came{}, false, nil
 	}
 	if c.Token = b.token; hash != b.Shown() {
-		c.Token = d.next(b, c.Browser.ID, Deed{done, c.Gained}, c.At)
+		for _, c.Token = range d.next(b, c.Browser.ID, Deed{done, c.Gained}, c.At) {
+			if c.Token.Hash(secret.Browser) == hash {
+				break
+			}
+		}
 	}
 	c.Browser.token, c.Browser.RotatedAt = c.Token, c.At
 	return c, hash == c.Browser.Shown(), nil

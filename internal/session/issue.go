@@ -26,7 +26,7 @@ func (d *Door) NewBrowser(ctx context.Context, tx *db.Tx) (Browser, secret.Token
 // newBrowser makes a browser in place of the one that showed the token of b, if any.
 func (d *Door) newBrowser(ctx context.Context, tx *db.Tx, b Browser, deed Deed) (Browser, secret.Token, error) {
 	id := secret.NewID("brw")
-	token := d.next(b, id, deed, tx.Now())
+	token := d.next(b, id, deed, tx.Now())[0]
 	_, err := tx.Exec(ctx, `
 		insert into browsers (id, token_hash, rotated_at, created_at, shown_hash, deed, gained)
 		values ($1, $2, $3, $4, $5, $6, $7)`,
@@ -36,12 +36,16 @@ func (d *Door) newBrowser(ctx context.Context, tx *db.Tx, b Browser, deed Deed) 
 
 // next returns the token that follows the one that b shows, for a deed done in the browser with
 // that id. It is derived, so that it can be given again to somebody who shows the same token
-// and proves the same deed (Again), and random where there is nothing to derive it from.
-func (d *Door) next(b Browser, id string, deed Deed, now time.Time) secret.Token {
+// and proves the same deed (Again), and random where there is nothing to derive it from. The first one
+// is by the key that writes; an earlier key may have made one that was given already.
+func (d *Door) next(b Browser, id string, deed Deed, now time.Time) (all []secret.Token) {
 	if b.token.IsZero() || deed.Done == "" {
-		return secret.NewToken()
+		return []secret.Token{secret.NewToken()}
 	}
-	return secret.DeriveToken(d.Key, b.token.Reveal(), id, deed.Done, deed.Gained, strconv.FormatInt(now.UnixMicro(), 10))
+	for _, key := range d.Keys.All() {
+		all = append(all, secret.DeriveToken(key.Bytes, b.token.Reveal(), id, deed.Done, deed.Gained, strconv.FormatInt(now.UnixMicro(), 10)))
+	}
+	return all
 }
 
 // rotate gives the browser a new token because a session in it gained authority. It reports
@@ -49,7 +53,7 @@ func (d *Door) next(b Browser, id string, deed Deed, now time.Time) secret.Token
 // somebody who holds a superseded token could sign in as themselves and so exchange it for the
 // current one, and with it everybody's sessions.
 func (d *Door) rotate(ctx context.Context, tx *db.Tx, b Browser, deed Deed) (secret.Token, bool, error) {
-	token := d.next(b, b.ID, deed, tx.Now())
+	token := d.next(b, b.ID, deed, tx.Now())[0]
 	n, err := tx.Exec(ctx, `
 		update browsers set previous_hash = token_hash, previous_until = $1, token_hash = $2, rotated_at = $3,
 			shown_hash = token_hash, deed = $4, gained = $5

@@ -177,8 +177,8 @@ type Visit struct {
 // Door issues, finds and ends sessions.
 type Door struct {
 	Outbox *mail.Outbox
-	Base   string // the configured public address, without a slash at its end
-	Key    []byte // derives a browser's next token from the one that it shows
+	Base   string       // the configured public address, without a slash at its end
+	Keys   *secret.Ring // derive a browser's next token from the one that it shows
 
 	Lifetimes lifetime.Overrides
 

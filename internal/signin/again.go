@@ -249,7 +249,7 @@ func (s *Service) sameProof(ctx context.Context, done string, c cameOf, p Repeti
 		ok, err := s.Passkeys.Repeats(ctx, s.DB, owner, p.Ceremony, bound, p.Response, s.DB.Now())
 		return func(*db.Tx) (credential.Outcome, error) { return yes(ok, nil) }, err
 	case p.Recovery != "":
-		verdict, err := s.Passwords.HashRecoveryCode(ctx, s.DB, source(ctx, p.Remembered), owner, p.Recovery)
+		verdict, err := s.Passwords.HashRecoveryCode(ctx, s.DB, source(ctx, p.Remembered, owner.OrgID), owner, p.Recovery)
 		return func(tx *db.Tx) (credential.Outcome, error) {
 			return yes(credential.RepeatsRecoveryCode(ctx, tx, verdict, c.At))
 		}, err
@@ -266,6 +266,6 @@ func (s *Service) sameProof(ctx context.Context, done string, c cameOf, p Repeti
 	if err != nil {
 		return nil, err
 	}
-	verdict, err := s.Passwords.Verify(ctx, source(ctx, p.Remembered), stored, p.Password)
+	verdict, err := s.Passwords.Verify(ctx, source(ctx, p.Remembered, owner.OrgID), stored, p.Password)
 	return func(tx *db.Tx) (credential.Outcome, error) { return credential.Confirm(ctx, tx, verdict) }, err
 }

@@ -127,7 +127,7 @@ func (s *Service) NewRecoveryCodes(ctx context.Context, v session.Visit, d Remem
 	if err := mayMakeCodes(ctx, s.DB, v, seen); err != nil {
 		return nil, err // before ten hashes are spent
 	}
-	set, err := s.Passwords.NewRecoveryCodes(ctx, source(ctx, d), e.owner())
+	set, err := s.Passwords.NewRecoveryCodes(ctx, source(ctx, d, v.User.OrgID), e.owner())
 	if err != nil {
 		return nil, err
 	}

@@ -210,7 +210,7 @@ func (s *Service) firstPassword(ctx context.Context, f FirstCredential, org dire
 		return credential.Hashed{}, err
 	}
 	owner := credential.Owner{OrgID: user.OrgID, UserID: user.ID}
-	return s.Passwords.Hash(ctx, source(ctx, f.Remembered), credential.History{Owner: owner}, password)
+	return s.Passwords.Hash(ctx, source(ctx, f.Remembered, user.OrgID), credential.History{Owner: owner}, password)
 }
 
 // TakeLink counts every use of a link, whoever uses it.

@@ -233,7 +233,7 @@ func (s *Service) newPassword(ctx context.Context, who directory.Candidate, p Ne
 	if err != nil {
 		return credential.Hashed{}, err
 	}
-	return s.Passwords.Hash(ctx, source(ctx, p.Remembered), past, checked)
+	return s.Passwords.Hash(ctx, source(ctx, p.Remembered, who.User.OrgID), past, checked)
 }
 
 func (l letters) tellPasswordChanged(ctx context.Context, tx *db.Tx, who directory.Candidate, how string) error {
@@ -264,7 +264,7 @@ func (s *Service) ChangePassword(ctx context.Context, v session.Visit, current s
 	if err != nil {
 		return Opened{}, err
 	}
-	verdict, err := s.Passwords.Verify(ctx, source(ctx, p.Remembered), stored, current)
+	verdict, err := s.Passwords.Verify(ctx, source(ctx, p.Remembered, v.User.OrgID), stored, current)
 	if err != nil {
 		return Opened{}, err
 	}

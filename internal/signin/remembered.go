@@ -61,12 +61,16 @@ func (d RememberedBrowser) knows(u directory.User) bool {
 // remembered returns the organization that belongs to an address in this browser; empty where
 // the browser does not know the address.
 func (s *Service) remembered(d RememberedBrowser, a naming.Address) directory.OrgID {
-	key := s.addressMark(a)
-	i := slices.IndexFunc(d.Entries, func(e entry) bool { return e.Address == key })
-	if i < 0 {
+	if len(d.Entries) == 0 {
 		return ""
 	}
-	return d.Entries[i].OrgID
+	for _, key := range s.lookup.All() { // an earlier one may have marked it
+		mark := addressMark(key, a)
+		if i := slices.IndexFunc(d.Entries, func(e entry) bool { return e.Address == mark }); i >= 0 {
+			return d.Entries[i].OrgID
+		}
+	}
+	return ""
 }
 
 // Remembers reports whether the browser remembers an organization of this region for an address.
@@ -84,7 +88,7 @@ func (s *Service) remember(d RememberedBrowser, u directory.User, now time.Time)
 		d.ID = secret.NewID("dev")
 	}
 	others := slices.DeleteFunc(slices.Clone(d.Entries), func(e entry) bool { return e.OrgID == u.OrgID && e.UserID == u.ID })
-	d.Entries = append([]entry{{s.addressMark(address), u.OrgID, u.ID, now}}, others...)
+	d.Entries = append([]entry{{addressMark(s.lookup.Current(), address), u.OrgID, u.ID, now}}, others...)
 	d.Entries = d.Entries[:min(len(d.Entries), mostRemembered)]
 	plain, err := json.Marshal(d)
 	if err != nil {
@@ -93,6 +97,6 @@ func (s *Service) remember(d RememberedBrowser, u directory.User, now time.Time)
 	return s.browsers.Seal(plain, rememberedRow), nil
 }
 
-func (s *Service) addressMark(a naming.Address) string {
-	return base64.RawURLEncoding.EncodeToString(secret.MAC(s.lookup, "address", a.Key)[:12])
+func addressMark(k secret.Key, a naming.Address) string {
+	return base64.RawURLEncoding.EncodeToString(secret.MAC(k.Bytes, "address", a.Key)[:12])
 }

@@ -133,7 +133,7 @@ func (s *Service) secondProof(ctx context.Context, p SecondProof) (Method, func(
 	case p.Ceremony != "":
 		return s.passkeyProof(ctx, p)
 	case p.Recovery != "":
-		verdict, err := s.Passwords.HashRecoveryCode(ctx, s.DB, source(ctx, p.Remembered), p.Attempt.owner(), p.Recovery)
+		verdict, err := s.Passwords.HashRecoveryCode(ctx, s.DB, source(ctx, p.Remembered, p.Attempt.OrgID), p.Attempt.owner(), p.Recovery)
 		return Recovery, func(tx *db.Tx, who directory.Candidate) error {
 			left, right, err := credential.UseRecoveryCode(ctx, tx, verdict)
 			if err == nil && !right {

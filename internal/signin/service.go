@@ -58,7 +58,7 @@ type Service struct {
 
 	forms    secret.Box
 	browsers secret.Box
-	lookup   []byte // hides the addresses in a remembered browser
+	lookup   *secret.Ring // hides the addresses in a remembered browser
 }
 
 // NewService makes a service that seals, under keys, what was typed and what browsers remember.
@@ -68,7 +68,7 @@ func NewService(p Parts, keys secret.Keys) *Service {
 		letters:  letters{p.Outbox, p.Base},
 		forms:    secret.NewBox(keys.Sealing, "signin forms"),
 		browsers: secret.NewBox(keys.Sealing, "signin devices"),
-		lookup:   keys.Lookup.For("signin devices").Current().Bytes,
+		lookup:   keys.Lookup.For("signin devices"),
 	}
 }
 
@@ -116,7 +116,7 @@ func (s *Service) Password(ctx context.Context, p PasswordProof) (Opened, error)
 	if err != nil {
 		return Opened{}, err
 	}
-	verdict, err := s.Passwords.Verify(ctx, source(ctx, p.Remembered), who.stored, p.Password)
+	verdict, err := s.Passwords.Verify(ctx, source(ctx, p.Remembered, cmp.Or(who.named, s.remembered(p.Remembered, address))), who.stored, p.Password)
 	if err != nil {
 		return Opened{}, err
 	}

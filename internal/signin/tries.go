@@ -8,6 +8,7 @@ import (
 	"parvis/internal/audit"
 	"parvis/internal/credential"
 	"parvis/internal/db"
+	"parvis/internal/directory"
 	"parvis/internal/limit"
 	"parvis/internal/naming"
 )
@@ -112,10 +113,11 @@ func notGivenBack(ctx context.Context, log *slog.Logger, err error) {
 func network(ctx context.Context) limit.Part { return limit.From(audit.OriginOf(ctx)) }
 
 // source returns for whom a hash is computed: a browser that remembers somebody does not wait
-// in line with strangers.
-func source(ctx context.Context, d RememberedBrowser) credential.Source {
+// in line with strangers, nor anybody with those of another organization. org is the one that was
+// named or proved; never one that only the address tells.
+func source(ctx context.Context, d RememberedBrowser, org directory.OrgID) credential.Source {
 	if len(d.Entries) > 0 {
-		return credential.Source{Name: d.ID, Known: true}
+		return credential.Source{Name: d.ID, Known: true, Org: org}
 	}
-	return credential.Source{Name: network(ctx).String()}
+	return credential.Source{Name: network(ctx).String(), Org: org}
 }

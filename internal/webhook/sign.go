@@ -92,7 +92,7 @@ func (s *Sender) newSecret(ctx context.Context, tx *db.Tx, w Webhook, scheme Sch
 	_, err := tx.Exec(ctx, `
 		insert into webhook_secrets (org_id, id, webhook_id, scheme, sealed, public_key, created_at)
 		values ($1, $2, $3, $4, $5, $6, $7)`,
-		string(w.OrgID), k.ID, w.ID, string(k.Scheme), s.secrets.Seal(raw, w.ID+" "+k.ID), k.Public, db.Time(tx.Now()))
+		string(w.OrgID), k.ID, w.ID, string(k.Scheme), s.secrets.Seal(raw, secretRow(w.ID, k.ID)), k.Public, db.Time(tx.Now()))
 	return text, err
 }
 
@@ -144,7 +144,7 @@ func (s *Sender) signerOf(ctx context.Context, r db.Reader, w Webhook) (signer, 
 	}
 	var out signer
 	for _, k := range all {
-		raw, err := s.secrets.Open(k.sealed, w.ID+" "+k.ID)
+		raw, err := s.secrets.Open(k.sealed, secretRow(w.ID, k.ID))
 		if err != nil {
 			return signer{}, fmt.Errorf("opening secret %s: %w", k.ID, err)
 		}

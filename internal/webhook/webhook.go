@@ -203,10 +203,25 @@ type Sender struct {
 // knows it, so that events that nobody subscribed to write nothing.
 type scanned struct{ cursor, to int64 }
 
+// What secrets and headers are sealed for.
+const (
+	secretsBox = "webhook secrets"
+	headersBox = "webhook headers"
+)
+
+// Sealed are the columns of this package that a rotation of keys seals again.
+var Sealed = []secret.Column{
+	{Table: "webhooks", Name: "headers_sealed", Purpose: headersBox, Row: []string{"org_id", "id"}, For: func(row []string) string { return row[1] }},
+	{Table: "webhook_secrets", Name: "sealed", Purpose: secretsBox, Row: []string{"org_id", "webhook_id", "id"}, For: func(row []string) string { return secretRow(row[1], row[2]) }},
+}
+
+// secretRow is what a secret is sealed for.
+func secretRow(webhook, id string) string { return webhook + " " + id }
+
 // NewSender returns a Sender with the keys that it derives.
 func NewSender(p Parts, keys secret.Keys) *Sender {
 	return &Sender{
-		Parts: p, secrets: secret.NewBox(keys.Sealing, "webhook secrets"), headers: secret.NewBox(keys.Sealing, "webhook headers"),
+		Parts: p, secrets: secret.NewBox(keys.Sealing, secretsBox), headers: secret.NewBox(keys.Sealing, headersBox),
 		room: delivery.NewRoom(delivery.Limits{All: mostAtOnce, Owner: mostOfOwner, One: atOnce}),
 		busy: map[string]bool{}, scanned: map[string]scanned{},
 	}

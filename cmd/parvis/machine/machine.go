@@ -10,12 +10,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 )
+
+// Loose reports whether others than the owner may do something with a file.
+func Loose(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
 
 // EndsSoon is how long before its end a certificate is spoken of. Who renews by a program does so
 // earlier.

@@ -24,6 +24,22 @@ func Owner(info fs.FileInfo) string {
 	return number
 }
 
+// Lent reports whether a file is root's, and a group may read it and do nothing else: so Kubernetes and
+// systemd hand a secret to a service that is in that group.
+func Lent(info fs.FileInfo) bool {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	return ok && s.Uid == 0 && info.Mode().Perm()&0o037 == 0
+}
+
+// OwnAs gives a file to the owner of another one.
+func OwnAs(path string, like fs.FileInfo) error {
+	s, ok := like.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	return os.Chown(path, int(s.Uid), int(s.Gid))
+}
+
 // Strangers lists the files in a folder that belong to somebody else than the folder: a command that
 // was run as another user made them.
 func Strangers(folder string) (names []string) {
