@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,9 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/expect"
 )
+
+// secrets are names of columns that have what opens something, or what that is compared with.
+var secrets = regexp.MustCompile(`\b\w*(hash|seed|secret|sealed|token|record|parameters|form|key)\b`)
 
 // Every table, and every column of a table of which something is given, is given or held for a reason:
 // it is decided in tables.go.
@@ -34,6 +38,9 @@ func TestEveryColumnIsGivenOrHeld(t *testing.T) {
 		if k.where == "" {
 			expect.Equal(expect.Case(t, "%s", k.table), "a reason and nothing else", k.why != "" && k.gives+k.holds == "", true)
 			continue
+		}
+		if secret := secrets.FindString(k.gives); secret != "" {
+			t.Errorf("%s gives %s, which looks like a secret", k.table, secret)
 		}
 		if k.holds != "" && k.why == "" {
 			t.Errorf("%s holds %s without a reason", k.table, k.holds)
