@@ -70,6 +70,12 @@ var packages = []struct{ name, imports, tables string }{
 	{"provisioning", "db fault secret i18n audit mail directory domain naming", "sources source_tokens provisioned source_calls source_waiting"},
 	{"access", "db fault secret audit mail directory naming application", "api_tokens machine_rights operator_rights access_rules"},
 
+	// What each table has of one person is one list, which is read through db.
+	{"personal", "db audit directory naming", ""},
+
+	// What is left of an organization that was deleted is removed as the schema says, through db.
+	{"purge", "db audit directory", ""},
+
 	// What callers of the API may repeat.
 	{"once", "db fault", "answers"},
 
@@ -96,14 +102,14 @@ var packages = []struct{ name, imports, tables string }{
 	// which it carries out through db.
 	{"backup", "rotation db secret audit audit/verify directory credential session signin application federation", ""},
 	{"op/ask", "db fault secret i18n audit directory naming session signin access application page op", ""},
-	{"web", "db fault secret picture audit directory domain naming credential session signin application edge page region federation op op/ask", ""},
-	{"console", "region db fault secret i18n picture number audit directory domain naming credential session signin administration administration/sheet access provisioning application page op webhook federation federation/saml federation/oidc upstream", ""},
+	{"web", "db fault secret picture audit directory domain naming personal credential session signin application edge page region federation op op/ask", ""},
+	{"console", "region db fault secret i18n picture number audit directory domain naming credential session signin administration administration/sheet personal access provisioning application page op webhook federation federation/saml federation/oidc upstream", ""},
 
 	{"api/form", "", ""},
-	{"api", "region audit db fault secret i18n naming picture directory domain credential session signin administration administration/sheet provisioning application access once edge page op webhook federation federation/saml federation/oidc upstream api/form", ""},
+	{"api", "region audit db fault secret i18n naming picture directory domain credential session signin administration administration/sheet personal provisioning application access once edge page op webhook federation federation/saml federation/oidc upstream api/form", ""},
 
 	// The whole, and what stands beside it.
-	{"app", "measure trace region provisioning scim api once db secret i18n outbound audit lifetime limit mail directory domain credential session signin administration access application edge page op op/ask federation webhook web console", ""},
+	{"app", "measure trace region purge provisioning scim api once db secret i18n outbound audit lifetime limit mail directory domain credential session signin administration access application edge page op op/ask federation webhook web console", ""},
 	{"mailbox", "", ""},
 	{"expect", "", ""},
 	{"loopback", "", ""},
@@ -124,8 +130,9 @@ var packages = []struct{ name, imports, tables string }{
 	{"cmd/parvis/demo/staff", "", ""},
 	{"cmd/parvis/demo", "region db secret i18n outbound mail directory domain credential session signin federation/oidc application page federation provisioning app mailbox cmd/parvis/serving cmd/parvis/demo/sample cmd/parvis/demo/company cmd/parvis/demo/staff", ""},
 	{"cmd/parvis/admin", "administration/sheet api/form", ""}, // through the API alone
+	{"cmd/parvis/tenant", "db directory purge", ""},
 	{"cmd/parvis/moving", "fault i18n directory intake intake/dump", ""},
-	{"cmd/parvis", "rotation cmd/parvis/keyring trace operations cmd/parvis/otlp cmd/parvis/machine backup cmd/parvis/moving intake region provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/shell cmd/parvis/demo", ""},
+	{"cmd/parvis", "rotation cmd/parvis/keyring trace operations cmd/parvis/otlp cmd/parvis/machine backup cmd/parvis/moving cmd/parvis/tenant intake region provisioning cmd/parvis/admin access fault number secret i18n outbound db audit lifetime mail directory domain naming credential application edge page federation op webhook app cmd/parvis/serving cmd/parvis/shell cmd/parvis/demo", ""},
 }
 
 // folder is where a package is, seen from here.
@@ -163,7 +170,7 @@ var unscoped = map[string]string{
 	"intake: select org_id from import_organizations where import":                                 "operator: the organizations that one import made",
 	"idptest: select distinct action, before, after from audit_events":                             "test: what the log of every organization has",
 	"webhook: select ⟨⟩ from webhooks w where w.parked_at":                                         "sweep: what is parked for long",
-	"webhook: select ⟨⟩ from webhooks w where w.state = 'on' order":                                "sweep: who subscribed to checkpoints",
+	"webhook: select ⟨⟩ from webhooks w where w.state = 'on' and ⟨⟩ order":                         "sweep: who subscribed to checkpoints",
 	"webhook: delete from webhook_":                                                                "sweep: what was kept for long enough",
 	"mail: select id from letters where next_try_at":                                               "sweep: is there anything to send",
 	"mail: select count(*), min(created_at) from letters where next_try_at":                        "operations: how many wait, of every organization",

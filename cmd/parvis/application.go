@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"parvis/cmd/parvis/tenant"
 	"parvis/internal/application"
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -49,7 +50,7 @@ func (f ownerFlags) owner(ctx context.Context, tx *db.Tx) (directory.Organizatio
 	}
 	org, err := directory.OrganizationByName(ctx, tx, f.Organization)
 	if errors.Is(err, directory.ErrNotFound) {
-		err = unknownOrganization(f.Organization)
+		err = tenant.Unknown(f.Organization)
 	}
 	return org, err
 }

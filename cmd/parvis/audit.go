@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"parvis/cmd/parvis/tenant"
 	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -32,7 +33,7 @@ func (c *auditExportCommand) Run(p *program) error {
 		var org directory.Organization
 		if c.Organization != "" {
 			if org, err = directory.OrganizationByName(p.ctx, s.db, c.Organization); errors.Is(err, directory.ErrNotFound) {
-				return unknownOrganization(c.Organization)
+				return tenant.Unknown(c.Organization)
 			} else if err != nil {
 				return err
 			}

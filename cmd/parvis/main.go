@@ -42,7 +42,7 @@ type commands struct {
 	Demo         demoCommand          `cmd:"" help:"Try Parvis: sample organizations, a mailbox, nothing to set up and nothing kept."`
 	Doctor       doctorCommand        `cmd:"" help:"Find out what is wrong with an installation."`
 	SetupLink    setupLinkCommand     `cmd:"" name:"setup-link" help:"Print a new link that creates the first organization, while none has an owner."`
-	Organization organizationCommands `cmd:"" help:"Create, list, suspend and resume organizations."`
+	Organization organizationCommands `cmd:"" help:"Create, list, suspend, resume and delete organizations."`
 	User         userCommands         `cmd:"" help:"Help a person whom no administrator can help."`
 	Import       importCommands       `cmd:"" help:"Move people in from Keycloak, Auth0 or a file, and undo it."`
 	Application  applicationCommands  `cmd:"" help:"Register, connect and place applications."`

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
+	"parvis/cmd/parvis/tenant"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
@@ -26,6 +26,9 @@ type organizationCommands struct {
 	List    listCommand    `cmd:"" help:"List all organizations."`
 	Suspend suspendCommand `cmd:"" help:"Close an organization: nobody gets in any more, nothing is lost."`
 	Resume  resumeCommand  `cmd:"" help:"Open a suspended organization again."`
+	Delete  deleteCommand  `cmd:"" help:"Remove a suspended organization and everything in it, 30 days from now."`
+
+	Restore restoreOrganizationCommand `cmd:"" help:"Take a deletion back before those days are over."`
 }
 
 type createCommand struct {
@@ -176,25 +179,8 @@ func (c *listCommand) Run(p *program) error {
 		if err != nil {
 			return err
 		}
-		return listOrganizations(p.out, all)
+		return tenant.List(p.out, all)
 	})
-}
-
-func listOrganizations(w io.Writer, all []directory.Organization) error {
-	if len(all) == 0 {
-		fmt.Fprintln(w, "No organization yet.")
-		return nil
-	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SHORT NAME\tNAME\tCREATED\tSTATE")
-	for _, o := range all {
-		state := "open"
-		if !o.SuspendedAt.IsZero() {
-			state = "suspended since " + o.SuspendedAt.Format(time.DateOnly)
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", o.ShortName, o.DisplayName, o.CreatedAt.Format(time.DateOnly), state)
-	}
-	return table.Flush()
 }
 
 // with opens an installation for a command that need not know the public address.
@@ -213,39 +199,40 @@ type suspendCommand struct {
 
 // Run suspends an organization, for every server on this database at once.
 func (c *suspendCommand) Run(p *program) error {
-	return c.change(p, c.ShortName, directory.Suspend, "suspended. Nobody can use it any more; 'parvis organization resume' opens it again")
+	return c.tenants(p, func(at tenant.At) error {
+		return tenant.Do(at, c.ShortName, directory.Suspend, "suspended. Nobody can use it any more; 'parvis organization resume' opens it again")
+	})
 }
 
-type resumeCommand struct {
-	storageFlags
-	ShortName string `arg:"" help:"Its short name."`
-}
+type resumeCommand suspendCommand
 
 // Run opens a suspended organization again.
 func (c *resumeCommand) Run(p *program) error {
-	return c.change(p, c.ShortName, directory.Resume, "open again")
+	return c.tenants(p, func(at tenant.At) error { return tenant.Do(at, c.ShortName, directory.Resume, "open again") })
 }
 
-func unknownOrganization(shortName string) error {
-	return fmt.Errorf("there is no organization with the short name %q: 'parvis organization list' shows all", shortName)
+type restoreOrganizationCommand suspendCommand
+
+// Run takes a deletion back.
+func (c *restoreOrganizationCommand) Run(p *program) error {
+	return c.tenants(p, func(at tenant.At) error {
+		return tenant.Do(at, c.ShortName, directory.RestoreOrganization, "restored, and suspended as before; 'parvis organization resume' opens it")
+	})
 }
 
-func (f storageFlags) change(p *program, shortName string,
-	do func(context.Context, *db.Tx, directory.Actor, directory.OrgID) error, done string) error {
+type deleteCommand struct {
+	suspendCommand
+	Yes bool `help:"Do not ask."`
+}
+
+// Run marks an organization as deleted.
+func (c *deleteCommand) Run(p *program) error {
+	return c.tenants(p, func(at tenant.At) error { return tenant.Delete(at, c.ShortName, c.Yes) })
+}
+
+// tenants calls work with what changes organizations that are there.
+func (f storageFlags) tenants(p *program, work func(tenant.At) error) error {
 	return f.with(p, func(s *storage) error {
-		var org directory.Organization
-		err := s.db.Update(p.ctx, func(tx *db.Tx) (err error) {
-			if org, err = directory.OrganizationByName(p.ctx, tx, shortName); err != nil {
-				return err
-			}
-			return do(p.ctx, tx, directory.Operator(), org.ID)
-		})
-		if errors.Is(err, directory.ErrNotFound) {
-			return unknownOrganization(shortName)
-		}
-		if err == nil {
-			fmt.Fprintf(p.out, "%s is %s.\n", org.DisplayName, done)
-		}
-		return err
+		return work(tenant.At{Context: p.ctx, DB: s.db, In: os.Stdin, Out: p.out, By: whoRestores()})
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"parvis/cmd/parvis/tenant"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/provisioning"
@@ -42,7 +43,7 @@ func (c *createSourceCommand) Run(p *program) error {
 		if err := s.db.Update(p.ctx, func(tx *db.Tx) error {
 			org, err := directory.OrganizationByName(p.ctx, tx, c.ShortName)
 			if errors.Is(err, directory.ErrNotFound) {
-				return unknownOrganization(c.ShortName)
+				return tenant.Unknown(c.ShortName)
 			}
 			if err != nil {
 				return err

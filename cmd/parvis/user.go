@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"parvis/cmd/parvis/tenant"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/naming"
@@ -41,7 +42,7 @@ func (c *resetSecondStepCommand) Run(p *program) error {
 		if err := s.db.Update(p.ctx, func(tx *db.Tx) error {
 			org, err := directory.OrganizationByName(p.ctx, tx, c.Organization)
 			if errors.Is(err, directory.ErrNotFound) {
-				return unknownOrganization(c.Organization)
+				return tenant.Unknown(c.Organization)
 			}
 			if err != nil {
 				return err

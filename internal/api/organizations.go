@@ -53,7 +53,7 @@ func listOrganizations(ctx context.Context, r db.Reader, x *call, in listing) (f
 
 func ofTenant(o directory.Organization) form.Tenant {
 	return form.Tenant{
-		ID: string(o.ID), Name: o.DisplayName, ShortName: o.ShortName, Language: string(o.Language), CreatedAt: o.CreatedAt.UTC(), SuspendedAt: moment(o.SuspendedAt),
+		ID: string(o.ID), Name: o.DisplayName, ShortName: o.ShortName, Language: string(o.Language), CreatedAt: o.CreatedAt.UTC(), SuspendedAt: moment(o.SuspendedAt), DeletedAt: moment(o.DeletedAt),
 	}
 }
 

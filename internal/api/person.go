@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"parvis/internal/api/form"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/personal"
 	"parvis/internal/session"
 )
 
@@ -19,6 +22,7 @@ var personOperations = []*operation{
 	reads(operation{ID: "users.sessions", Path: "/users/{id}/sessions", Scope: access.ReadPeople, Role: directory.Auditor}, listSessions),
 	does(operation{ID: "users.end_session", Method: http.MethodDelete, Path: "/users/{id}/sessions/{session}", Scope: access.WritePeople, Role: directory.Helpdesk},
 		deed[atSession, form.Session]{do: endSession}),
+	exportsPerson(operation{ID: "users.export", Path: "/users/{id}/export", Scope: access.ReadPeople, also: []access.Scope{access.ReadAudit}, Role: directory.Administrator, Fresh: true}),
 	reads(operation{ID: "users.authenticators", Path: "/users/{id}/authenticators", Scope: access.ReadPeople, Role: directory.Auditor}, showAuthenticators),
 }
 
@@ -70,4 +74,27 @@ func add(to *form.Owned, used time.Time) {
 	if to.LastUsedAt == nil || used.After(*to.LastUsedAt) {
 		to.LastUsedAt = moment(used)
 	}
+}
+
+// exportsPerson writes everything that is kept of a person, as the console does. What fails after the
+// first line cuts the file off, which is no JSON then.
+func exportsPerson(o operation) *operation {
+	o.Method, o.status, o.in, o.files = http.MethodGet, http.StatusOK, reflect.TypeFor[at](), []string{personal.Media}
+	o.run = func(ctx context.Context, x *call) error {
+		in, err := input[at](x)
+		if err != nil {
+			return err
+		}
+		f, err := personal.Collect(ctx, x.server.DB, x.Actor, x.org(), directory.UserID(in.ID))
+		if err != nil {
+			return err
+		}
+		x.W.Header().Set("Content-Type", personal.Media)
+		if err := x.Stream(func(w io.Writer) error { return f.Write(ctx, w) }); err != nil {
+			x.Answer(err) // which logs it
+			panic(http.ErrAbortHandler)
+		}
+		return nil
+	}
+	return &o
 }

@@ -57,6 +57,22 @@ func TestSecondStepsAreCountedAndNotNamed(t *testing.T) {
 	w.call(t, a, "GET", "/users/"+string(w.beta.users[directory.Member].ID)+"/authenticators", "").refused(t, 404, "directory.not_found", "")
 }
 
+func TestAPersonIsExported(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	path := "/users/" + string(w.alpha.users[directory.Member].ID) + "/export"
+	a := as{token: w.machine(t, "Requests", w.alpha.users[directory.Owner], directory.Administrator, access.ReadPeople, access.ReadAudit)}
+	got := w.call(t, a, "GET", path, "").want(t, 200)
+	expect.Equal(t, "media type", got.Header.Get("Content-Type"), "application/json")
+	expect.Equal(t, "person", got.json["user_id"], any(string(w.alpha.users[directory.Member].ID)))
+	tables, _ := got.json["tables"].(map[string]any)
+	expect.Equal(t, "sessions", len(tables["sessions"].([]any)), 1)
+	w.call(t, a, "GET", "/users/"+string(w.beta.users[directory.Member].ID)+"/export", "").refused(t, 404, "directory.not_found", "")
+	w.call(t, as{token: w.alpha.tokens[directory.Owner]}, "GET", path, "").refused(t, 403, "api.in_person", "")
+	desk := as{token: w.machine(t, "Tickets", w.alpha.users[directory.Owner], directory.Helpdesk, access.ReadPeople)}
+	w.call(t, desk, "GET", path, "").refused(t, 403, "api.scope", "")
+}
+
 func TestTheLogoOfTheOrganizationIsSet(t *testing.T) {
 	t.Parallel()
 	w := start(t)

@@ -114,11 +114,15 @@ func (d described) operation(o *operation, lang i18n.Localizer) schema {
 	return out
 }
 
-// files are bodies that are files.
+// files are bodies that are files. One of JSON is an object, whose fields a page says.
 func files(medias []string) schema {
 	content := schema{}
 	for _, media := range medias {
-		content[media] = schema{"schema": schema{"type": "string"}}
+		kind := "string"
+		if media == jsonMedia {
+			kind = "object"
+		}
+		content[media] = schema{"schema": schema{"type": kind}}
 	}
 	return content
 }

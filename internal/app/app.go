@@ -3,6 +3,7 @@
 package app
 
 import (
+	"cmp"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -33,6 +34,7 @@ import (
 	"parvis/internal/outbound"
 	"parvis/internal/page"
 	"parvis/internal/provisioning"
+	"parvis/internal/purge"
 	"parvis/internal/region"
 	"parvis/internal/scim"
 	"parvis/internal/secret"
@@ -126,12 +128,7 @@ func New(s Settings) (*App, error) {
 	if s.Resolver == nil {
 		s.Resolver = net.DefaultResolver
 	}
-	if s.Outbound == nil {
-		s.Outbound = outbound.New(nil)
-	}
-	if s.Webhooks == nil {
-		s.Webhooks = outbound.New(nil)
-	}
+	s.Outbound, s.Webhooks = cmp.Or(s.Outbound, outbound.New(nil)), cmp.Or(s.Webhooks, outbound.New(nil))
 	calls := new(measure.By[measure.Timer])
 	domains := &domain.Prover{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
 	sources := &provisioning.Service{DB: s.DB, Invitations: invitations, Emails: emails, Outbox: outbox, Base: base, ComesIn: federation.ComesIn}
@@ -188,6 +185,7 @@ func New(s Settings) (*App, error) {
 		newSweep("browsers", time.Hour, door.SweepBrowsers),
 		newSweep("active people", time.Minute, session.SweepActive),
 		newSweep("directory", time.Hour, directory.Sweep),
+		newSweep("deleted organizations", time.Hour, purge.Sweeper{Logs: logs, Log: a.log}.Sweep),
 		newSweep("setup links", time.Hour, federation.SweepSetupLinks),
 		newSweep("domains", time.Hour, domains.Sweep),
 		newSweep("API access", 10*time.Second, access.Sweeper{Outbox: outbox, Base: base}.Sweep),

@@ -38,7 +38,7 @@ func (h Reach) Sweep(ctx context.Context, d *db.DB) error {
 	all, err := db.List(ctx, d, (*Application).Targets, `
 		select `+Columns+`
 		from clients c
-		where c.checked_at is null or c.checked_at <= $1
+		where (c.checked_at is null or c.checked_at <= $1) and `+directory.NotDeleted("c.org_id")+`
 		order by coalesce(c.checked_at, 0)
 		limit 100`, db.Time(d.Now().Add(-LooksEvery)))
 	if err != nil {

@@ -32,8 +32,15 @@ func (l *Logs) Check(ctx context.Context, d *db.DB) (Checked, error) {
 		return done, err
 	}
 	for org := range l.known.roots {
-		if t, err := treeOf(ctx, d, org); err != nil || t.size == 0 {
-			return done, errors.Join(err, l.known.compare(t, nil))
+		t, err := treeOf(ctx, d, org)
+		if err == nil && t.size == 0 {
+			var ended bool
+			if ended, err = l.ended(ctx, d, org); err == nil && !ended {
+				err = l.known.compare(t, nil)
+			}
+		}
+		if err != nil {
+			return done, err
 		}
 	}
 	for _, org := range orgs {

@@ -277,6 +277,9 @@ func (l *Logs) Watch(ctx context.Context, d *db.DB) (blind bool, err error) {
 	}, `select org_id, size from audit_logs order by org_id`); err != nil {
 		return false, err
 	}
+	if err := l.forgetEnded(ctx, d, sizes); err != nil {
+		return false, err
+	}
 	for org, p := range l.known.roots {
 		if p.epoch > l.known.epoch || p.epoch == l.known.epoch && sizes[org] < p.size {
 			return false, fmt.Errorf("%w: %w", l.known.compare(tree{org: org, edge: edge{size: sizes[org]}}, nil), ErrOlder)

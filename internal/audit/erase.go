@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -147,6 +148,50 @@ func TracesOf(ctx context.Context, r db.Reader, orgID, userID string) (Traces, e
 	slices.Sort(p.targets)
 	p.targets = slices.Compact(p.targets)
 	return p, err
+}
+
+// By reports whether the person, or a token of theirs, is the actor of an event.
+func (t Traces) By(e Stored) bool { return slices.Contains(t.actors, e.Actor) }
+
+// About reports whether an event is about the person, an invitation or a link of theirs.
+func (t Traces) About(e Stored) bool {
+	return slices.Contains(t.targets, e.Target) || slices.Contains(t.named, e.ID)
+}
+
+// Events returns the events in which the person has traces, oldest first, after one of them: the zero
+// Cursor is before the first.
+func (t Traces) Events(ctx context.Context, r db.Reader, after Cursor, limit int) ([]Stored, error) {
+	var since int64
+	if !after.At.IsZero() {
+		since = after.At.UnixMicro()
+	}
+	args, limited := []any{t.org, since, after.ID}, ""
+	// Each part is read from an index, and no further than the limit, whose place is behind the first
+	// list: SQLite numbers placeholders as they come.
+	part := func(column, since string, ids []string) string {
+		list, values := db.AnyOf(len(args)+1, ids)
+		args = append(args, values...)
+		if limited == "" {
+			args = append(args, limit)
+			limited = " limit $" + strconv.Itoa(len(args))
+		}
+		return `
+			select ` + columns + ` from (
+				select ` + columns + `
+				from audit_events
+				where org_id = $1 and ` + since + ` > ($2, $3) and ` + column + ` in (` + list + `)
+				order by at, id` + limited + `) ` + column + `s`
+	}
+	// Of ids the sum keeps SQLite from an index of times, which finds all that came since.
+	found := part("actor", `(at, id)`, t.actors) + ` union ` + part("target", `(at, id)`, t.targets) + ` union ` + part("id", `(at + 0, id)`, append([]string{""}, t.named...))
+	var all []Stored
+	err := r.Rows(ctx, func(scan func(...any) error) error {
+		e, err := scanStored(scan)
+		e.OrgID = t.org
+		all = append(all, e)
+		return err
+	}, found+` order by at, id`+limited, args...)
+	return all, err
 }
 
 // toErase is somebody who was erased.

@@ -88,6 +88,18 @@ func (m *memory) take(roots map[string]point) error {
 	return m.rewrite()
 }
 
+// forget drops the root of a log that is gone.
+func (m *memory) forget(org string) error {
+	if _, known := m.roots[org]; !known {
+		return nil
+	}
+	delete(m.roots, org)
+	if m.path == "" {
+		return nil
+	}
+	return m.rewrite()
+}
+
 // compare returns ErrAltered unless a tree is the one that this node knows, or has grown out of it:
 // another node may have sealed since.
 func (m *memory) compare(t tree, read *tiles) error {

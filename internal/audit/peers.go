@@ -78,8 +78,7 @@ func takeBack(ctx context.Context, tx *db.Tx, nonce string) error {
 // believe keeps roots that another node told, unless somebody without the keys wrote them.
 func (l *Logs) believe(nonce, told string) (bool, error) {
 	proof, text, _ := strings.Cut(told, "\n")
-	id, _, _ := strings.Cut(proof, ".")
-	if right, known := l.proveRoots(id, nonce, text); !known || !secret.Equal([]byte(right), []byte(proof)) {
+	if !l.proves(proof, nonce, text) {
 		return false, fmt.Errorf("%w: an answer with the roots of other nodes is not by the keys of this installation", ErrAltered)
 	}
 	l.mu.Lock()
@@ -95,6 +94,13 @@ func (l *Logs) believe(nonce, told string) (bool, error) {
 func (l *Logs) proveRoots(id, nonce, text string) (proof string, known bool) {
 	key, known := l.telling.ByID(id)
 	return id + "." + base64.RawURLEncoding.EncodeToString(secret.MAC(key.Bytes, nonce, text)), known
+}
+
+// proves reports whether a proof is the MAC over an answer.
+func (l *Logs) proves(proof, nonce, text string) bool {
+	id, _, _ := strings.Cut(proof, ".")
+	right, known := l.proveRoots(id, nonce, text)
+	return known && secret.Equal([]byte(right), []byte(proof))
 }
 
 // Tell answers the nodes that ask, with every root that this node knows.

@@ -97,8 +97,12 @@ var deeds = []deed{
 	{"group.source_changed", passes, "", nil, "sources come with no token"},
 	{"organization.suspended", again, "suspension", steps(step{"organizations", "suspended_at = coalesce(suspended_at, {at})", "id = {org} and suspended_at is null"}), "it was closed"},
 	{"organization.resumed", passes, "suspension", nil, "as in the backup"},
+	{"organization.deleted", again, "deletion", steps(step{"organizations", "deleted_at = {at}, suspended_at = coalesce(suspended_at, {at})", "id = {target} and deleted_at is null"}), "it was closed, and goes in its time"},
+	{"organization.restored", passes, "deletion", nil, "as in the backup"},
+	{"organization.removed", passes, "", nil, "it was deleted before, which is done again"},
 	{"organization.created", passes, "", nil, "is not there"},
 	{"organization.changed", passes, "", nil, "opens nothing"},
+	{"user.exported", passes, "", nil, "opens nothing"},
 	{"organization.logo_changed", passes, "", nil, "opens nothing"},
 
 	// How people prove who they are.

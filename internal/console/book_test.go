@@ -42,6 +42,7 @@ func administrationStates(o organization, language string) []state {
 		{name: "person-longest", path: "/people/" + o.others[len(o.others)-1]},
 		{name: "person-email", path: "/people/" + o.others[0] + "/email"},
 		{name: "person-email-refused", path: "/people/" + o.others[0] + "/email", form: url.Values{"email": {"lin@"}}, status: 422},
+		{name: "person-export", path: "/people/" + o.others[0] + "/export"},
 		{name: "person-second-step", path: "/people/" + o.others[0] + "/second-step"},
 		{name: "invite", path: "/people/invite"},
 		{name: "invite-refused", path: "/people/invite", form: url.Values{"email": {"lin@"}, "name": {"Lin Wei"}}, status: 422},

@@ -69,6 +69,7 @@ func Mount(site *page.Site, parts Parts) {
 	site.Console(reads, "GET /o/{org}/admin/people/{id}", s.person)
 	site.ConsoleForm(reads, rules, "/o/{org}/admin/people/{id}/links", linksFields, s.person, s.undoLink, ask.unlink(personInPath))
 	site.ConsoleForm(invites, invites, "/o/{org}/admin/people/{id}/email", emailFields, s.showEmail, s.changeEmail, ask.email)
+	site.ConsoleForm(rules, rules, "/o/{org}/admin/people/{id}/export", nil, personExport{s}.show, personExport{s}.export)
 	site.ConsoleForm(invites, invites, "/o/{org}/admin/people/{id}/second-step", secondStepFields, s.showSecondStep, s.resetSecondStep, ask.secondStep)
 	site.ConsoleForm(invites, invites, "/o/{org}/admin/people/invite", inviteFields, s.showInvite, s.invite)
 	site.ConsoleForm(invites, invites, "/o/{org}/admin/people/invite/many", manyFields, s.showMany, s.inviteMany)

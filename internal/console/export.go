@@ -8,7 +8,9 @@ import (
 
 	"parvis/internal/administration"
 	"parvis/internal/administration/sheet"
+	"parvis/internal/directory"
 	"parvis/internal/page"
+	"parvis/internal/personal"
 )
 
 // The filter is that of the list, as its address has it.
@@ -86,6 +88,28 @@ func (s *Server) export(v *page.Viewer) error {
 	return v.Download(name, csvMedia, func(w io.Writer) error {
 		return s.site.Administration.ExportPeople(ctx, actor, v.User.OrgID, administration.Export{Query: q.asked, Rows: n, Into: sheet.NewTable(w, separator(v))})
 	})
+}
+
+// personExport has the page that exports one person.
+type personExport struct{ *Server }
+
+func (s personExport) show(v *page.Viewer) error {
+	u, err := directory.UserByID(v.R.Context(), s.site.DB, v.User.OrgID, directory.UserID(v.ID()))
+	if err != nil {
+		return err
+	}
+	return v.Render("console-person-export", u)
+}
+
+// export answers with everything that is kept of a person.
+func (s personExport) export(v *page.Viewer) error {
+	ctx := v.R.Context()
+	f, err := personal.Collect(ctx, s.site.DB, v.User.AsActor(), v.User.OrgID, directory.UserID(v.ID()))
+	if err != nil {
+		return err
+	}
+	name := "parvis-person-" + dayOf(s.site.DB.Now(), v) + ".json"
+	return v.Download(name, personal.Media, func(w io.Writer) error { return f.Write(ctx, w) })
 }
 
 // separator returns what separates the cells of a file that the viewer's spreadsheet opens: a

@@ -3,6 +3,7 @@ package console_test
 import (
 	"context"
 	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
@@ -127,6 +128,44 @@ func TestMoreThan500PeopleNeedAFreshProof(t *testing.T) {
 	w.Clock.Advance(11 * time.Minute)
 	back = seen(t, proveAgain(t, b.Get(export+"?q=crowd").Form("main").Submit("")), 200)
 	expect.Equal(t, "rows of the filter", len(cells(t, back.Form("main").Submit(""))), 502)
+}
+
+func TestAPersonIsExportedAfterAFreshProof(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	person := "/o/alpha/admin/people/" + w.alpha.user
+	idptest.Want(t, seen(t, w.alpha.browsers[directory.Auditor].Get(person), 200), idptest.NoLink(person+"/export"))
+	b := w.alpha.browsers[directory.Administrator]
+	idptest.Want(t, seen(t, b.Get(person), 200), idptest.Link(person+"/export"))
+	w.Clock.Advance(11 * time.Minute)
+	page := seen(t, b.Get(person+"/export"), 200)
+	idptest.Want(t, page, idptest.Says("console.person.export_has", "Name", "Person owner of alpha"))
+	back := seen(t, proveAgain(t, page.Form("main").Submit("")), 200)
+	idptest.Want(t, back, idptest.Path(person+"/export"))
+	expect.Equal(t, "the proof exports nothing", len(w.events(t, w.alpha.ID, "user.exported")), 0)
+	file := back.Form("main").Submit("")
+	idptest.Want(t, file, idptest.Status(200), idptest.Header("Content-Type", "application/json"), idptest.Header("Cache-Control", "no-store"),
+		idptest.Header("Content-Disposition", `attachment; filename="parvis-person-`+w.Clock.Now().UTC().Format(time.DateOnly)+`.json"`))
+	var got struct {
+		UserID string `json:"user_id"`
+		Tables map[string][]map[string]any
+		Events []map[string]any
+	}
+	if err := json.Unmarshal([]byte(file.Body), &got); err != nil {
+		t.Fatal(err)
+	}
+	expect.Equal(t, "person", got.UserID, w.alpha.user)
+	expect.Equal(t, "address", got.Tables["users"][0]["email"], any("owner@alpha.example"))
+	expect.Equal(t, "sessions", len(got.Tables["sessions"]), 1)
+	expect.Equal(t, "whether there are events", len(got.Events) > 2, true)
+	exported := w.events(t, w.alpha.ID, "user.exported")
+	expect.Equal(t, "events", len(exported), 1)
+	expect.Equal(t, "of whom", exported[0].Target, w.alpha.user)
+
+	foreign := "/o/alpha/admin/people/" + w.beta.user + "/export"
+	expect.Equal(t, "the page of the neighbour's person", b.Get(foreign).Status, 404)
+	expect.Equal(t, "the file of the neighbour's person", b.Post(foreign, url.Values{}).Status, 404)
+	expect.Equal(t, "events of the neighbour", len(w.events(t, w.beta.ID, "user.exported")), 0)
 }
 
 // crowd adds members to alpha, whose addresses follow those of an earlier crowd.

@@ -175,6 +175,7 @@ type personPage struct {
 	Reset     bool                // shown right after a reset
 	SendAgain bool                // the viewer may send a refused letter again
 	Entries   string              // address of the person's audit entries; empty for viewers who may not read them
+	Export    string              // address of the page that exports the person; empty for viewers who may not
 	Deeds     []deed              // what the viewer may do to the person
 	Roles     []deed              // roles that the viewer may give to the person
 	Done      *deed               // what was just done
@@ -227,6 +228,9 @@ func (s *Server) person(v *page.Viewer) error {
 	}
 	if readsAudit(v.User.Role) {
 		p.Entries = v.Path("admin/audit") + "?" + url.Values{"q": {id}}.Encode()
+	}
+	if rules(v.User.Role) {
+		p.Export = v.Path("admin/people", id, "export")
 	}
 	v.NoForm() // its forms are buttons
 	return v.Render("console-person", p)

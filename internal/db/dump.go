@@ -153,18 +153,60 @@ func inOrder(all map[string]*Table, needs map[string][]string) []Table {
 }
 
 // Count returns how many rows of a table fulfil a condition; all where it is empty.
-func (t *Tx) Count(ctx context.Context, table, where string) (n int64, err error) {
+func (t *Tx) Count(ctx context.Context, table, where string, args ...any) (n int64, err error) {
 	statement := `select count(*) from "` + table + `"`
 	if where != "" {
 		statement += ` where ` + where
 	}
-	_, err = t.One(ctx, Into(&n), statement)
+	_, err = t.One(ctx, Into(&n), statement, args...)
 	return n, err
 }
 
 // Copy hands each row of a table to each, as a line of JSON: a list of the values of its columns.
 func (t *Tx) Copy(ctx context.Context, table Table, each func(line []byte) error) error {
-	into, values := make([]any, len(table.Columns)), make([]any, len(table.Columns))
+	return t.read(ctx, table, "", func(values []any) error {
+		line, err := json.Marshal(values)
+		if err != nil {
+			return err
+		}
+		return each(line)
+	})
+}
+
+// Select hands each row of a table for which a condition holds to each: its values by the names of
+// their columns, a text, an int64, a bool, or nil.
+func (t *Tx) Select(ctx context.Context, table Table, where string, each func(map[string]any) error, args ...any) error {
+	return t.read(ctx, table, " where "+where, func(values []any) error {
+		row := map[string]any{}
+		for i, column := range table.Columns {
+			row[column] = plain(values[i])
+		}
+		return each(row)
+	}, args...)
+}
+
+// plain returns what read scanned.
+func plain(value any) any {
+	switch v := value.(type) {
+	case **string:
+		if *v != nil {
+			return **v
+		}
+	case **int64:
+		if *v != nil {
+			return **v
+		}
+	case **bool:
+		if *v != nil {
+			return **v
+		}
+	}
+	return nil
+}
+
+// read scans rows into pointers of the kinds of their columns, which are nil for NULL.
+func (t *Tx) read(ctx context.Context, table Table, where string, each func(values []any) error, args ...any) error {
+	into := make([]any, len(table.Columns))
 	for i, kind := range table.kinds {
 		switch kind {
 		case textKind:
@@ -182,18 +224,29 @@ func (t *Tx) Copy(ctx context.Context, table Table, each func(line []byte) error
 			return err
 		}
 		for i := range into {
-			values[i] = into[i]
 			if text, ok := into[i].(**string); ok && *text != nil && !utf8.ValidString(**text) {
 				return fmt.Errorf("%s.%s has a text that is not UTF-8", table.Name, table.Columns[i])
 			}
 		}
-		line, err := json.Marshal(values)
-		if err != nil {
-			return err
-		}
-		return each(line)
-	}, `select `+quoted(table.Columns)+` from "`+table.Name+`"`)
+		return each(into)
+	}, `select `+quoted(table.Columns)+` from "`+table.Name+`"`+where, args...)
 }
+
+// Only returns the table with some of its columns.
+func (t Table) Only(columns []string) (Table, error) {
+	some := Table{Name: t.Name, Columns: columns}
+	for _, c := range columns {
+		i := slices.Index(t.Columns, c)
+		if i < 0 {
+			return some, fmt.Errorf("%s has no column %q", t.Name, c)
+		}
+		some.kinds = append(some.kinds, t.kinds[i])
+	}
+	return some, nil
+}
+
+// OfOrganizations reports whether the rows of a table may belong to organizations.
+func (t Table) OfOrganizations() bool { return slices.Contains(t.Columns, "org_id") }
 
 func quoted(columns []string) string { return `"` + strings.Join(columns, `", "`) + `"` }
 
@@ -328,6 +381,17 @@ type Resealed struct {
 	Table, Column string
 	Row, Named    []string // the columns that name the row, and what they say
 	From, To      string
+}
+
+// RemoveOf removes rows of an organization from a table, Part at most, and returns how many they
+// were. Only internal/purge does that, when an organization is gone.
+func (t *Tx) RemoveOf(ctx context.Context, table Table, orgID string) (int64, error) {
+	some := `rowid in (select rowid from "` + table.Name + `" where org_id = $1 limit $2)`
+	if t.db.dialect == postgresDialect {
+		some = `ctid = any (array (select ctid from "` + table.Name + `" where org_id = $1 limit $2))`
+	}
+	t.told.all = true
+	return t.Exec(ctx, `delete from "`+table.Name+`" where `+some, orgID, Part)
 }
 
 // SetNote stores a value for the whole installation, in place of an earlier one; an empty one removes

@@ -30,6 +30,7 @@ type Organization struct {
 	InvitationLifetime time.Duration // from 1 hour to 30 days
 	CreatedAt          time.Time
 	SuspendedAt        time.Time // zero while it is open
+	DeletedAt          time.Time // zero unless the operator deleted it; it is suspended too then
 	FederatedSince     time.Time // since when single sign-on is the only way in; zero if it is not
 }
 

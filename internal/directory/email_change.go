@@ -329,10 +329,15 @@ func PendingEmail(ctx context.Context, r db.Reader, user User, now time.Time) (*
 	return &c, nil
 }
 
-const keptEmailChange = 30 * 24 * time.Hour // after its end
+// How long these are kept after their end: an invitation once it was accepted, withdrawn or replaced, or
+// its link expired.
+const (
+	keptEmailChange = 30 * 24 * time.Hour
+	keptInvitation  = 90 * 24 * time.Hour
+)
 
-// Sweep erases users who were deleted long enough ago. It deletes changes of address that ended a
-// month ago and expired links, and frees short names that led to the new one for long enough.
+// Sweep erases users who were deleted long enough ago. It deletes changes of address and invitations
+// that ended long enough ago and expired links, and frees short names that led to the new one for long enough.
 func Sweep(ctx context.Context, d *db.DB) error {
 	if err := EraseDeleted(ctx, d); err != nil {
 		return err
@@ -341,6 +346,13 @@ func Sweep(ctx context.Context, d *db.DB) error {
 		delete from email_changes
 		where (org_id, id) in (select org_id, id from email_changes where expires_at <= $1 limit $2)`, db.Time(d.Now().Add(-keptEmailChange))); err != nil {
 		return fmt.Errorf("sweeping email changes: %w", err)
+	}
+	if _, err := d.InParts(ctx, `
+		delete from invitations
+		where (org_id, id) in (
+			select org_id, id from invitations where coalesce(accepted_at, withdrawn_at, replaced_at, expires_at) <= $1 limit $2)`,
+		db.Time(d.Now().Add(-keptInvitation))); err != nil {
+		return fmt.Errorf("sweeping invitations: %w", err)
 	}
 	return d.Update(ctx, func(tx *db.Tx) error {
 		if _, err := tx.Exec(ctx, `delete from disavowals where expires_at <= $1`, db.Time(tx.Now())); err != nil {

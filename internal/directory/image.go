@@ -95,6 +95,9 @@ func Image(ctx context.Context, r db.Reader, org OrgID, id string) ([]byte, erro
 // Letterhead returns what the letters of an organization have in common.
 func Letterhead(ctx context.Context, r db.Reader, id string) (mail.Letterhead, error) {
 	org, err := OrganizationByID(ctx, r, OrgID(id))
+	if err == nil && !org.DeletedAt.IsZero() {
+		err = mail.ErrNoLetters
+	}
 	if err != nil {
 		return mail.Letterhead{}, err
 	}

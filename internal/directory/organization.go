@@ -158,12 +158,12 @@ func orFault(err error, f *fault.Error) error {
 
 // OrganizationColumns are the columns of organizations, as o, that Organization.Targets scans. Other
 // packages use them in joins.
-const OrganizationColumns = `o.id, o.short_name, o.display_name, o.language, o.contact, o.logo, o.invitation_lifetime, o.created_at, o.suspended_at, o.federated_since`
+const OrganizationColumns = `o.id, o.short_name, o.display_name, o.language, o.contact, o.logo, o.invitation_lifetime, o.created_at, o.suspended_at, o.deleted_at, o.federated_since`
 
 // Targets scans OrganizationColumns.
 func (o *Organization) Targets() []any {
 	return db.Into(&o.ID, &o.ShortName, &o.DisplayName, &o.Language, &o.Contact, (*db.Text)(&o.Logo), (*micros)(&o.InvitationLifetime),
-		(*db.Time)(&o.CreatedAt), (*db.Time)(&o.SuspendedAt), (*db.Time)(&o.FederatedSince))
+		(*db.Time)(&o.CreatedAt), (*db.Time)(&o.SuspendedAt), (*db.Time)(&o.DeletedAt), (*db.Time)(&o.FederatedSince))
 }
 
 // micros scans a duration stored in microseconds.
@@ -306,6 +306,12 @@ func Resume(ctx context.Context, tx *db.Tx, actor Actor, id OrgID) error {
 func setSuspended(ctx context.Context, tx *db.Tx, actor Actor, id OrgID, at time.Time, action audit.Action, already *fault.Error) error {
 	if err := actor.MayRun(ctx, tx); err != nil {
 		return err
+	}
+	switch o, err := OrganizationByID(ctx, tx, id); {
+	case err != nil:
+		return err
+	case !o.DeletedAt.IsZero():
+		return ErrOrganizationDeleted
 	}
 	n, err := tx.Exec(ctx, `
 		update organizations set suspended_at = $1

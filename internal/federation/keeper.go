@@ -46,7 +46,7 @@ func (h *Hub) each(ctx context.Context, fn func(Connection) error, where string,
 		c, err := w.connection()
 		all = append(all, c)
 		return err
-	}, `select `+connectionColumns+` from connections c where c.protocol = 'saml' and c.state = 'on' and `+where, args...)
+	}, `select `+connectionColumns+` from connections c where c.protocol = 'saml' and c.state = 'on' and `+directory.NotDeleted("c.org_id")+` and `+where, args...)
 	for _, c := range all {
 		if e := fn(c); e != nil {
 			err = errors.Join(err, fmt.Errorf("connection %s: %w", c.ID, e))

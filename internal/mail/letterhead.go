@@ -2,6 +2,7 @@ package mail
 
 import (
 	"cmp"
+	"errors"
 	netmail "net/mail"
 	"strings"
 
@@ -16,6 +17,10 @@ type Letterhead struct {
 	Contact      string // where its people ask for help; may be empty
 	Logo         []byte // a PNG; nil for none
 }
+
+// ErrNoLetters is what a letterhead is answered for an organization that writes to nobody any more:
+// its letters are given up.
+var ErrNoLetters = errors.New("the organization writes to nobody any more")
 
 // product is who writes what no organization does.
 const product = "Parvis"

@@ -227,6 +227,9 @@ func (o *Outbox) try(ctx context.Context, d *db.DB, c *connection, l waiting, he
 	if problem == nil {
 		m, problem = o.write(ctx, d, l, p, heads)
 	}
+	if errors.Is(problem, ErrNoLetters) {
+		return true, mark(ctx, d, l, ending{givenUp: now})
+	}
 	if problem != nil {
 		o.log.ErrorContext(ctx, "letter not written", "letter", l.id, "error", problem)
 		return true, o.putOff(ctx, d, l, usefulUntil, "")

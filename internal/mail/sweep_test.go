@@ -85,6 +85,25 @@ func TestALetterIsGivenUpWhenItIsOfNoMoreUse(t *testing.T) {
 	}
 }
 
+// What an organization that was deleted would say is said to nobody, and the next letter leaves.
+func TestLettersOfAnOrganizationThatWritesToNobodyAreGivenUp(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, mailbox.Options{})
+	b.outbox.letterhead = func(ctx context.Context, r db.Reader, orgID string) (Letterhead, error) {
+		if orgID == org {
+			return Letterhead{}, ErrNoLetters
+		}
+		return letterhead(ctx, r, orgID)
+	}
+	id := b.put(Letter{})
+	b.putOf(Letter{OrgID: bare})
+	b.sweep()
+	b.expect(id, stored{state: GivenUp, tries: 1, next: -1})
+	if n := len(b.box.Letters()); n != 1 {
+		t.Errorf("%d letters left, want 1", n)
+	}
+}
+
 func TestARefusalForGoodBounces(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

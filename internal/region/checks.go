@@ -109,7 +109,7 @@ func (s *Service) Sweep(ctx context.Context, d *db.DB) error {
 		due, err := db.List(ctx, d, func(o *directory.Organization) []any { return db.Into(&o.ID, &o.ShortName, &o.DisplayName) }, `
 			select o.id, o.short_name, o.display_name
 			from organizations o left join region_checks c on c.org_id = o.id and c.peer = $1
-			where c.org_id is null or c.check_at <= $2 or c.short_name <> o.short_name or c.display_name <> o.display_name
+			where o.deleted_at is null and (c.org_id is null or c.check_at <= $2 or c.short_name <> o.short_name or c.display_name <> o.display_name)
 			order by o.created_at, o.id limit $3`, p.ID, db.Time(d.Now()), mostChecked)
 		for i := 0; err == nil && i < len(due); i++ {
 			var answered bool

@@ -1,8 +1,12 @@
 package web
 
 import (
+	"io"
+	"time"
+
 	"parvis/internal/audit"
 	"parvis/internal/page"
+	"parvis/internal/personal"
 )
 
 // activityPage is what a user did and what was done to it, newest first.
@@ -66,4 +70,17 @@ func (s account) notMe(v *page.Viewer) error {
 	}
 	v.Forget(len(left) == 0)
 	return v.Redirect(v.Organization.Path() + "?disowned")
+}
+
+// showExport says what a user's own file has.
+func (s account) showExport(v *page.Viewer) error { return v.Render("account-export", nil) }
+
+// export answers with everything that is kept of the user.
+func (s account) export(v *page.Viewer) error {
+	ctx := v.R.Context()
+	f, err := personal.Collect(ctx, s.site.DB, v.User.AsActor(), v.User.OrgID, v.User.ID)
+	if err != nil {
+		return err
+	}
+	return v.Download("parvis-"+f.At().Format(time.DateOnly)+".json", personal.Media, func(w io.Writer) error { return f.Write(ctx, w) })
 }

@@ -580,6 +580,25 @@ func TestSES1SupersededTokenSeesAndEndsOnlyWhatItOpens(t *testing.T) {
 	}
 }
 
+// Everybody has their own file, and after a fresh proof alone.
+func TestAPersonExportsTheirOwnData(t *testing.T) {
+	t.Parallel()
+	s, b := company(t)
+	s.Clock.Advance(11 * time.Minute)
+	idptest.Want(t, b.Get("/o/beta/account/activity"), idptest.Status(200), idptest.Link("/o/beta/account/export"))
+	asked := b.Get("/o/beta/account/export").Form("main").Submit("")
+	back := asked.Form("main").Fill("password", idptest.Password).Submit("")
+	idptest.Want(t, back, idptest.Status(200), idptest.Path("/o/beta/account/export"))
+	file := back.Form("main").Submit("")
+	idptest.Want(t, file, idptest.Status(200), idptest.Header("Content-Type", "application/json"), idptest.Header("Cache-Control", "no-store"),
+		idptest.Header("Content-Disposition", `attachment; filename="parvis-`+s.Clock.Now().UTC().Format(time.DateOnly)+`.json"`))
+	for has, want := range map[string]bool{"bea@beta.example": true, "user.exported": true, "ana@alpha.example": false, "$argon2": false} {
+		if strings.Contains(file.Body, has) != want {
+			t.Errorf("%s in the file: %v, want %v", has, !want, want)
+		}
+	}
+}
+
 // Journeys 8.6: the page shows one's own sign-ins and changes, strangers' attempts and
 // administrators' changes; nobody else's.
 func TestActivityShowsWhatConcernsOneself(t *testing.T) {

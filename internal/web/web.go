@@ -67,6 +67,7 @@ func Mount(site *page.Site, hub *federation.Hub, pages *ask.Pages, regions *regi
 	site.ProvedForm("/o/{org}/account/sessions", sessionsFields, own.showSessions, own.endSessions)
 	site.SignedIn("GET /o/{org}/account/organizations", own.showOrganizations)
 	site.SignedIn("GET /o/{org}/account/activity", own.showActivity)
+	site.ProvedForm("/o/{org}/account/export", nil, own.showExport, own.export)
 	site.SignedInForm("/o/{org}/account/not-me", nil, own.showNotMe, own.notMe)
 	site.SignedInForm("/o/{org}/sign-out", signOutFields, own.showSignOut, own.signOut)
 	site.SignedIn("POST /o/{org}/stay", own.stay)

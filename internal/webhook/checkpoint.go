@@ -33,7 +33,7 @@ func (s *Sender) SweepCheckpoints(ctx context.Context, d *db.DB) error {
 	all, err := db.List(ctx, d, (*Webhook).targets, `
 		select `+columns+`
 		from webhooks w
-		where w.state = 'on'
+		where w.state = 'on' and `+directory.NotDeleted("w.org_id")+`
 		order by w.org_id, w.id`)
 	done := map[directory.OrgID]bool{}
 	for _, w := range all {

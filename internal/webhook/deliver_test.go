@@ -121,6 +121,34 @@ func TestOnlyWhatWasChosenIsSent(t *testing.T) {
 	}
 }
 
+// A deleted organization's webhooks are quiet, and go on where they stopped once it is restored. The
+// neighbour's go on all the time.
+func TestADeletedOrganizationCallsNobody(t *testing.T) {
+	t.Parallel()
+	r, neighbours := newReceiver(t), newReceiver(t)
+	h := open(t, r.name(), neighbours.name())
+	group := func(n *webhook.New) { n.Events = []string{"group.*"} }
+	h.add("alpha", r.URL, group)
+	h.add("beta", neighbours.URL, group)
+	h.sweep()
+	h.update(func(ctx context.Context, tx *db.Tx) error {
+		if err := directory.Suspend(ctx, tx, directory.Operator(), h.org["alpha"]); err != nil {
+			return err
+		}
+		return directory.DeleteOrganization(ctx, tx, directory.Operator(), h.org["alpha"])
+	})
+	h.record("alpha", "group.created", 2)
+	h.record("beta", "group.created", 1)
+	h.sweep()
+	expect.Equal(t, "what came of a deleted organization", len(r.take()), 0)
+	expect.Equal(t, "what came of its neighbour", len(neighbours.take()), 1)
+	h.update(func(ctx context.Context, tx *db.Tx) error {
+		return directory.RestoreOrganization(ctx, tx, directory.Operator(), h.org["alpha"])
+	})
+	h.sweep()
+	expect.Equal(t, "what came once it was restored", len(r.take()), 2)
+}
+
 // Attempts are kept for 30 days, of each organization.
 func TestAttemptsAreKeptFor30Days(t *testing.T) {
 	t.Parallel()

@@ -35,6 +35,7 @@ type Tenant struct {
 	Language    string     `json:"language"`
 	CreatedAt   time.Time  `json:"created_at"`
 	SuspendedAt *time.Time `json:"suspended_at"`
+	DeletedAt   *time.Time `json:"deleted_at"` // everything of it is removed 30 days later
 }
 
 // NewTenant is an organization to be made, with the owner who is invited.

@@ -1,0 +1,93 @@
+package audit
+
+import (
+	"context"
+	"errors"
+
+	"parvis/internal/db"
+)
+
+// logEnded begins the name of a row of installation that says that a log is gone, with its
+// organization. The value is a MAC under the installation's key: somebody who can only write the
+// database makes no log vanish unseen.
+const logEnded = "log ended "
+
+// Remove removes the log of an organization that is gone: its oldest events first, as retention does,
+// so that what is left of it always fits its tree; then the log, with the note that it ended, by which
+// each node forgets its root; then what no event can be read from.
+func (l *Logs) Remove(ctx context.Context, d *db.DB, org string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for more := true; more; {
+		if err := d.Update(ctx, func(tx *db.Tx) (err error) {
+			more, err = removePart(ctx, tx, org)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	if err := d.Update(ctx, func(tx *db.Tx) error {
+		if _, err := tx.Exec(ctx, `delete from audit_events where org_id = $1`, org); err != nil { // what was not sealed yet
+			return err
+		}
+		if _, err := tx.Exec(ctx, `delete from audit_logs where org_id = $1`, org); err != nil {
+			return err
+		}
+		proof, _ := l.proveRoots(l.telling.Current().ID, logEnded, org)
+		return tx.SetNote(ctx, logEnded+org, proof)
+	}); err != nil {
+		return err
+	}
+	for _, statement := range []string{
+		`delete from audit_tiles where org_id = $1 and (level, n) in (select level, n from audit_tiles where org_id = $1 limit $2)`,
+		`delete from audit_checkpoints where org_id = $1 and hour in (select hour from audit_checkpoints where org_id = $1 limit $2)`,
+		`delete from audit_days where org_id = $1 and (day, action, result, about) in (select day, action, result, about from audit_days where org_id = $1 limit $2)`,
+		`delete from audit_epochs where org_id = $1 and number in (select number from audit_epochs where org_id = $1 limit $2)`,
+		`delete from audit_keys where org_id = $1 and name in (select name from audit_keys where org_id = $1 limit $2)`,
+	} {
+		if _, err := d.InParts(ctx, statement, org); err != nil {
+			return err
+		}
+	}
+	return errors.Join(l.known.load(), l.known.forget(org))
+}
+
+// removePart removes the oldest sealed events of a log, and reports whether there may be more.
+func removePart(ctx context.Context, tx *db.Tx, org string) (more bool, err error) {
+	t, err := treeOf(ctx, tx, org)
+	if err != nil || t.first >= t.size {
+		return false, err
+	}
+	next := min(t.first+db.Part, t.size)
+	if _, err := tx.Exec(ctx, `delete from audit_events where org_id = $1 and leaf < $2`, org, next); err != nil {
+		return false, err
+	}
+	_, err = tx.Exec(ctx, `update audit_logs set first = $1 where org_id = $2`, next, org)
+	return next < t.size, err
+}
+
+// ended reports whether a log that this node knows was removed with its organization.
+func (l *Logs) ended(ctx context.Context, r db.Reader, org string) (bool, error) {
+	proof, err := db.ReadNote(ctx, r, logEnded+org)
+	if err != nil || proof == "" {
+		return false, err
+	}
+	return l.proves(proof, logEnded, org), nil
+}
+
+// forgetEnded forgets the roots of logs that are not in the database any more, and ended.
+func (l *Logs) forgetEnded(ctx context.Context, r db.Reader, sizes map[string]int64) error {
+	for org := range l.known.roots {
+		if _, there := sizes[org]; there {
+			continue
+		}
+		ended, err := l.ended(ctx, r, org)
+		if err == nil && ended {
+			err = l.known.forget(org)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
