@@ -86,7 +86,7 @@ func (s *Service) BeginFor(ctx context.Context, token secret.Token, a Attempt, f
 		counted = s.Limits.Key(PerNetworkUpstream, network(ctx))
 	}
 	if a.UserID != "" && a.LinkRequest == "" { // people who are signed in are not slowed by their neighbours
-		counted = s.Limits.Key(PerUserBegun, limit.Of(a.OrgID), limit.Of(a.UserID))
+		counted = s.Limits.Key(PerUserBegun, limit.Of(a.OrgID), limit.Of(a.UserID)).In(string(a.OrgID))
 	}
 	if _, err := s.take(ctx, counted); err != nil {
 		return secret.Token{}, Attempt{}, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"parvis/internal/audit"
@@ -58,7 +59,8 @@ type Service struct {
 
 	forms    secret.Box
 	browsers secret.Box
-	lookup   []byte // hides the addresses in a remembered browser
+	dead     *audit.Sparing // links
+	lookup   []byte         // hides the addresses in a remembered browser
 }
 
 // NewService makes a service that seals, under keys, what was typed and what browsers remember.
@@ -68,6 +70,7 @@ func NewService(p Parts, keys secret.Keys) *Service {
 		letters:  letters{p.Outbox, p.Base},
 		forms:    secret.NewBox(keys.Sealing, "signin forms"),
 		browsers: secret.NewBox(keys.Sealing, "signin devices"),
+		dead:     new(audit.Sparing),
 		lookup:   keys.Lookup.For("signin devices").Current().Bytes,
 	}
 }
@@ -365,6 +368,18 @@ func (a Attempt) proof() session.Proof {
 	}
 	p.Deed = a.done()
 	return p
+}
+
+// acts lets the log have what was proved so far in what the attempt's user does in this request.
+func (a Attempt) acts(ctx context.Context) {
+	if len(a.Evidence) == 0 {
+		return
+	}
+	by := strings.Join(amr(a), " ")
+	if a.has(Federated) {
+		by = cmp.Or(strings.Join(a.vouched.Methods, " "), audit.ByProvider)
+	}
+	audit.Admitted(ctx, audit.Admission{Actor: string(a.UserID), Method: cmp.Or(by, audit.ByLink)})
 }
 
 // has reports whether a method was used, however long ago.
