@@ -189,7 +189,7 @@ var unscoped = map[string]string{
 	"credential: select p.org_id, p.user_id, p.id, p.name":                                         "installation: whose passkeys the doctor lists, for their keys",
 	"credential: delete from totp_seeds where confirmed":                                           "sweep",
 	"signin: select a.id, a.browser_id, a.org_id":                                                  "one browser's attempt, whose user and password are joined by its own org_id",
-	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id from sessions":                                         "one browser, whose cookie was copied: all its sessions end",
+	"session: select ⟨⟩, ⟨⟩, s.org_id, s.id, s.methods from sessions":                              "one browser, whose cookie was copied: all its sessions end",
 	"session: select b.id from browsers b where b.id":                                              "sweep: a browser belongs to no organization",
 	"session: select s.org_id, s.id from sessions s where s.ended_at is null and s.until <= $1 li": "sweep",
 	"federation: select ⟨⟩ from letters l join setup_links":                                        "look-up by a secret's hash",

@@ -59,15 +59,15 @@ type Origin struct {
 	Request string // the reference that the log line and the error page show
 }
 
-// Admission is how an actor proved who they are. Whoever lets an actor in says it once (Admitted),
-// and each event of that actor in the same request has it.
+// Admission is how an actor proved who they are. What lets an actor in says so once (Admitted), and
+// each event of that actor in the same request has it.
 type Admission struct {
 	Actor   string // as in the event
 	Session string // the id of the session, which opens nothing; empty where there is none
 	Method  string // amr values of a person (RFC 8176), or another method of docs/events.md, separated by spaces
 }
 
-// request is what a context knows of the request that it is of.
+// request is what a context knows of its request.
 type request struct {
 	Origin
 	admissions []Admission

@@ -50,7 +50,7 @@ func TestALimiterIsRecordedWhenItBeginsToRefuse(t *testing.T) {
 	expect.Equal(t, "events after the count was forgotten", len(recorded("org_a")), 2)
 }
 
-// Whoever begins many counts writes as many events as a minute has, and no more.
+// Many counts that begin to refuse are as many events as a minute has, and no more.
 func TestAFloodOfCountsFillsNoLog(t *testing.T) {
 	t.Parallel()
 	d, clock := dbtest.Open(t)

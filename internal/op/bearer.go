@@ -1,12 +1,10 @@
 package op
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"parvis/internal/access"
@@ -52,7 +50,7 @@ func (p *Provider) Bearer(r *http.Request) (access.Caller, error) {
 	if err != nil {
 		return access.Caller{}, err
 	}
-	audit.Admitted(ctx, audit.Admission{Actor: c.Actor.ID, Session: b.SessionID, Method: cmp.Or(strings.Join(b.Details.AMR, " "), audit.ByAccessToken)})
+	audit.Admitted(ctx, audit.Admission{Actor: c.Actor.ID, Session: b.SessionID, Method: audit.ByAccessToken})
 	c.Key = c.Actor.ID // and not the grant's, which a new token or a fresh proof changes
 	if ends := time.Unix(b.claims.Expires, 0); c.Until.IsZero() || ends.Before(c.Until) {
 		c.Until = ends

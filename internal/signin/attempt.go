@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
@@ -267,6 +268,18 @@ func (s *Service) proved(ctx context.Context, tx *db.Tx, b session.Browser, a At
 	a.OrgID, a.UserID, a.Generation = who.OrgID, who.ID, who.Generation
 	a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{m, tx.Now()})
 	return a, nil
+}
+
+// acts lets the log have what was proved so far in what the attempt's user does in this request.
+func (a Attempt) acts(ctx context.Context) {
+	if len(a.Evidence) == 0 {
+		return
+	}
+	by := strings.Join(amr(a), " ")
+	if a.has(Federated) {
+		by = cmp.Or(strings.Join(a.vouched.Methods, " "), audit.ByProvider)
+	}
+	audit.Admitted(ctx, audit.Admission{Actor: string(a.UserID), Method: cmp.Or(by, audit.ByLink)})
 }
 
 // finish claims the end of an attempt: of two requests that complete it at once, one gets

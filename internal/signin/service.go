@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"parvis/internal/audit"
@@ -368,18 +367,6 @@ func (a Attempt) proof() session.Proof {
 	}
 	p.Deed = a.done()
 	return p
-}
-
-// acts lets the log have what was proved so far in what the attempt's user does in this request.
-func (a Attempt) acts(ctx context.Context) {
-	if len(a.Evidence) == 0 {
-		return
-	}
-	by := strings.Join(amr(a), " ")
-	if a.has(Federated) {
-		by = cmp.Or(strings.Join(a.vouched.Methods, " "), audit.ByProvider)
-	}
-	audit.Admitted(ctx, audit.Admission{Actor: string(a.UserID), Method: cmp.Or(by, audit.ByLink)})
 }
 
 // has reports whether a method was used, however long ago.
