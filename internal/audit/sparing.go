@@ -47,6 +47,10 @@ func (s *Sparing) first(about string, window time.Duration, now time.Time) bool 
 	if minute := now.Unix() / 60; minute != s.minute {
 		s.minute, s.events = minute, 0
 	}
+	if s.events >= mostSpared {
+		return false
+	}
+	s.events++ // also where nothing comes of it: looking through all things costs, too
 	if len(s.until) >= mostRemembered {
 		for thing, until := range s.until {
 			if !now.Before(until) {
@@ -54,13 +58,12 @@ func (s *Sparing) first(about string, window time.Duration, now time.Time) bool 
 			}
 		}
 	}
-	if s.events >= mostSpared || len(s.until) >= mostRemembered {
+	if len(s.until) >= mostRemembered {
 		return false
 	}
 	if s.until == nil {
 		s.until = map[string]time.Time{}
 	}
 	s.until[about] = now.Add(window)
-	s.events++
 	return true
 }
