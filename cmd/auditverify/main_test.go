@@ -60,6 +60,7 @@ func (l *log) seal() {
 func (l *log) events(first, n int) {
 	l.t.Helper()
 	ctx := audit.WithOrigin(l.t.Context(), audit.Origin{Network: "192.0.2.7", Agent: "Lynx", Request: "req_abcdefghij"})
+	audit.Admitted(ctx, audit.Admission{Actor: "usr_1", Session: "ses_1", Method: "pwd"})
 	err := l.d.Update(ctx, func(tx *db.Tx) error {
 		for i := first; i < first+n; i++ {
 			e := audit.Event{OrgID: "org_a", Actor: "usr_1", ActorName: "Ada \u2028 <é> \"\\", Action: "user.renamed", Target: "usr_2", TargetName: fmt.Sprintf("P%d", i)}
@@ -215,7 +216,7 @@ func TestWhatWasAlteredInTheFileIsNamed(t *testing.T) {
 		want(t, name, says(t, c.Key, "", alter.lines...), alter.want)
 	}
 	want(t, "no key", says(t, "x", "", whole...), "-key: ")
-	for _, member := range []string{"action", "actor", "at", "by", "id", "kind", "of", "organization", "request", "result", "target", "version", "network", "agent", "by_salt", "of_salt", "actor_name", "target_name", "before", "after", "hash"} {
+	for _, member := range []string{"action", "actor", "at", "by", "id", "kind", "of", "organization", "request", "result", "target", "version", "network", "agent", "session", "method", "region", "by_salt", "of_salt", "actor_name", "target_name", "before", "after", "hash"} {
 		altered := append([]string(nil), whole...)
 		altered[1] = strings.Replace(altered[1], `"`+member+`":`, `"`+member+`":"x","was":`, 1)
 		want(t, member, says(t, c.Key, "", altered...), "line 2: event 0 ")

@@ -63,7 +63,7 @@ func openDatabase(ctx context.Context, p plan, create bool) (*db.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w\nThe database is %s", err, shownDatabase(p.database))
 	}
-	d.Remembers = p.remembers
+	d.Remembers, d.Region = p.remembers, p.regions.Here
 	return d, nil
 }
 

@@ -219,6 +219,7 @@ func ByToken(ctx context.Context, r db.Reader, text string) (Caller, error) {
 	if err != nil {
 		return Caller{}, err
 	}
+	audit.Admitted(ctx, audit.Admission{Actor: t.ID, Method: audit.ByToken})
 	return Caller{Actor: t.actor(), Key: t.ID, Scopes: Within(t.owner.Role, t.Scopes), Until: t.EndsAt, usedAt: t.UsedAt}, nil
 }
 

@@ -20,7 +20,8 @@ type EventExport struct {
 }
 
 // eventColumns are the same in every language, as those of people.
-var eventColumns = []string{"sequence", "time_utc", "id", "actor", "actor_name", "action", "result", "target", "target_name", "before", "after", "network", "agent", "request", "erased"}
+var eventColumns = []string{"sequence", "time_utc", "id", "actor", "actor_name", "action", "result", "target", "target_name", "before", "after", "network", "agent", "request", "erased",
+	"session", "method", "region"}
 
 // ExportEvents writes the sealed events of an organization, after it recorded that the actor has
 // them. The actor's right is read again for each 1,000.
@@ -82,5 +83,6 @@ func eventCells(e *audit.Stored) []string {
 	return []string{
 		strconv.FormatInt(e.Leaf, 10), e.At.UTC().Format("2006-01-02 15:04:05.000000"), e.ID, e.Actor, e.ActorName, string(e.Action), string(e.Result),
 		e.Target, e.TargetName, before, after, e.Origin.Network, e.Origin.Agent, e.Origin.Request, erased,
+		e.Session, e.Method, e.Region,
 	}
 }

@@ -101,7 +101,7 @@ func (s *Service) countAddress(ctx context.Context, org directory.OrgID, email s
 	if err != nil {
 		return nil //nolint:nilerr // Nothing will be sent there, and the directory says why.
 	}
-	taken, err := limit.Take(ctx, s.DB, s.SignIn.Limits.Key(PerAddressInvitations, limit.Of(org), limit.Of(address.Key)))
+	taken, err := limit.Take(ctx, s.DB, s.SignIn.Limits.Key(PerAddressInvitations, limit.Of(org), limit.Of(address.Key)).In(string(org)))
 	if err == nil && !taken.Allowed {
 		err = ErrAddressLetters.After(taken.Wait)
 	}
@@ -109,7 +109,7 @@ func (s *Service) countAddress(ctx context.Context, org directory.OrgID, email s
 }
 
 func (s *Service) countLetters(ctx context.Context, org directory.OrgID, letters int) error {
-	taken, err := limit.Take(ctx, s.DB, s.SignIn.Limits.Key(PerOrganizationInvitations, limit.Of(org)).Times(letters))
+	taken, err := limit.Take(ctx, s.DB, s.SignIn.Limits.Key(PerOrganizationInvitations, limit.Of(org)).In(string(org)).Times(letters))
 	if err == nil && !taken.Allowed {
 		err = ErrManyLetters.After(taken.Wait)
 	}

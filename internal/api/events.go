@@ -56,6 +56,7 @@ func ofEvent(e audit.Stored) form.Event {
 		ID: e.ID, At: e.At.UTC(), Action: string(e.Action), Result: string(e.Result), Actor: form.Named{ID: e.Actor, Name: e.ActorName},
 		Object: form.Object{Type: string(audit.Actions[e.Action].Object), ID: e.Target, Name: e.TargetName},
 		Before: fieldsOfEvent(e.Before), After: fieldsOfEvent(e.After), Network: e.Origin.Network, Agent: e.Origin.Agent, Reference: e.Origin.Request,
+		Session: e.Session, Method: e.Method, Region: e.Region,
 		Erased: e.ErasedBy || e.ErasedOf,
 	}
 	if e.Sealed {

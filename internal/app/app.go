@@ -4,6 +4,8 @@ package app
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -149,7 +151,7 @@ func New(s Settings) (*App, error) {
 		DB: s.DB, Outbox: outbox, Limits: limits, Logs: logs, Base: base, Log: s.Log, Outbound: s.Outbound.For("webhook", calls), Strict: s.Webhooks.For("webhook", calls),
 	}, s.Keys)
 	site, err := page.New(page.Settings{
-		Edge:     edge.New(edge.Settings{DB: s.DB, Base: s.Base, Proxies: s.Proxies, Log: s.Log, Trace: s.Trace}),
+		Edge:     edge.New(edge.Settings{DB: s.DB, Base: s.Base, Proxies: s.Proxies, Log: s.Log, Trace: s.Trace, Organization: organizationNamed}),
 		Sessions: door, SignIn: signIn, Administration: &administration.Service{DB: s.DB, SignIn: signIn, Audit: logs}, Catalogue: catalogue,
 		Links: s.Links, Regions: s.Regions, NoReply: s.From, Places: secret.NewBox(s.Keys.Sealing, "places in lists"), Warnings: s.warnings(),
 	}, templates)
@@ -223,6 +225,15 @@ func (s Settings) others(e *edge.Edge, calls *measure.By[measure.Timer]) *region
 	})
 	regions.Mount(e)
 	return regions
+}
+
+// organizationNamed returns the id of the organization with a short name, or an empty one.
+func organizationNamed(ctx context.Context, r db.Reader, name string) (string, error) {
+	org, err := directory.OrganizationByName(ctx, r, name)
+	if errors.Is(err, directory.ErrNotFound) {
+		err = nil
+	}
+	return string(org.ID), err
 }
 
 // passkeys makes the relying party, whose id is the host name of the public address. An IP

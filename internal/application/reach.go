@@ -105,7 +105,7 @@ func (h Reach) Check(ctx context.Context, c Application, to Settings) error {
 		return nil
 	}
 	for range all {
-		taken, err := limit.Take(ctx, h.DB, h.Limits.Key(directory.PerOrganizationHosts, limit.Of(c.OrgID)))
+		taken, err := limit.Take(ctx, h.DB, h.Limits.Key(directory.PerOrganizationHosts, limit.Of(c.OrgID)).In(string(c.OrgID)))
 		if err != nil {
 			return err
 		}

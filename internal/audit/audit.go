@@ -8,10 +8,12 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -33,6 +35,15 @@ const (
 	Refused Result = "refused"
 )
 
+// The methods of actors who are no person with a session, beside amr values.
+const (
+	ByLink        = "link"         // the person holds a link of a letter
+	ByProvider    = "federated"    // an identity provider vouched, and did not say how
+	ByToken       = "token"        // a text that was made or sent here
+	ByAccessToken = "access_token" // of the OpenID Provider
+	ByCommandLine = "command_line" // who may start the program is the operator
+)
+
 // The values of Actor for events that no user caused.
 const (
 	Operator  = "operator"  // somebody at the command line
@@ -48,18 +59,65 @@ type Origin struct {
 	Request string // the reference that the log line and the error page show
 }
 
-type originKey struct{}
+// Admission is how an actor proved who they are. What lets an actor in says so once (Admitted), and
+// each event of that actor in the same request has it.
+type Admission struct {
+	Actor   string // as in the event
+	Session string // the id of the session, which opens nothing; empty where there is none
+	Method  string // amr values of a person (RFC 8176), or another method of docs/events.md, separated by spaces
+}
+
+// request is what a context knows of its request.
+type request struct {
+	Origin
+	admissions []Admission
+}
+
+type requestKey struct{}
 
 // WithOrigin returns a context that carries o.
 func WithOrigin(ctx context.Context, o Origin) context.Context {
 	o.Agent = clean(o.Agent, 300)
-	return context.WithValue(ctx, originKey{}, o)
+	return context.WithValue(ctx, requestKey{}, &request{Origin: o})
 }
 
 // OriginOf returns the Origin in ctx, or the zero Origin.
 func OriginOf(ctx context.Context) Origin {
-	o, _ := ctx.Value(originKey{}).(Origin)
-	return o
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		return r.Origin
+	}
+	return Origin{}
+}
+
+// Admitted keeps how an actor of the request in ctx proved who they are; the latest counts. Only the
+// goroutine that answers the request calls it.
+func Admitted(ctx context.Context, a Admission) {
+	r, ok := ctx.Value(requestKey{}).(*request)
+	if !ok {
+		return // work that no request caused
+	}
+	for i, known := range r.admissions {
+		if known.Actor == a.Actor {
+			a.Session = cmp.Or(a.Session, known.Session)
+			r.admissions[i] = a
+			return
+		}
+	}
+	r.admissions = append(r.admissions, a)
+}
+
+// admissionOf returns how an actor proved who they are.
+func admissionOf(ctx context.Context, actor string) (a Admission) {
+	r, ok := ctx.Value(requestKey{}).(*request)
+	switch {
+	case ok:
+		if i := slices.IndexFunc(r.admissions, func(a Admission) bool { return a.Actor == actor }); i >= 0 {
+			a = r.admissions[i]
+		}
+	case actor == Operator:
+		a.Method = ByCommandLine
+	}
+	return a
 }
 
 // Event is one thing that was done or refused.
@@ -73,6 +131,10 @@ type Event struct {
 	TargetName string
 	Before     Fields // the values that changed, before
 	After      Fields // and after
+
+	// How the actor proved who they are. Where both are empty, Record takes what Admitted kept.
+	Session string
+	Method  string
 }
 
 // Fields maps the names of changed settings to their values. It must never hold a secret.
@@ -84,8 +146,9 @@ type Stored struct {
 	ID     string
 	At     time.Time
 	Origin Origin
-	Sealed bool  // part of its log's tree
-	Leaf   int64 // its place there, from 0
+	Region string // of the installation; empty where it has one only, and in events of earlier versions
+	Sealed bool   // part of its log's tree
+	Leaf   int64  // its place there, from 0
 
 	// Sequence is its place for readers outside, which grows over restores. After and
 	// ByID fill it in.
@@ -118,17 +181,22 @@ func RecordAll(ctx context.Context, tx *db.Tx, all []Event) error {
 			return err
 		}
 		e.ActorName, e.TargetName = clean(e.ActorName, 300), clean(e.TargetName, 300)
-		search := strings.ToLower(strings.Join([]string{string(e.Action), e.ActorName, e.Actor, e.TargetName, e.Target, o.Request, o.Network}, " "))
+		if e.Session == "" && e.Method == "" {
+			a := admissionOf(ctx, e.Actor)
+			e.Session, e.Method = a.Session, a.Method
+		}
+		search := strings.ToLower(strings.Join([]string{string(e.Action), e.ActorName, e.Actor, e.TargetName, e.Target, o.Request, o.Network, e.Session}, " "))
 		bySalt, ofSalt := salts()
+		by := by{e.ActorName, o.Network, o.Agent, e.Session, e.Method, tx.Region()}
 		rows[i] = []any{
 			e.OrgID, ids[i], db.Time(tx.Now()), e.Actor, e.ActorName, string(e.Action), string(e.Result),
 			e.Target, e.TargetName, search, o.Network, o.Agent, o.Request, before, after,
-			bySalt, half(bySalt, e.ActorName, o.Network, o.Agent), ofSalt, half(ofSalt, e.TargetName, before, after),
+			bySalt, half(bySalt, by.texts()...), ofSalt, half(ofSalt, e.TargetName, before, after), by.session, by.method, by.region,
 		}
 	}
 	return tx.Insert(ctx, `
 		insert into audit_events (org_id, id, at, actor, actor_name, action, result, target, target_name,
-			search_key, network, agent, request, before, after, by_salt, by_hash, of_salt, of_hash)
+			search_key, network, agent, request, before, after, by_salt, by_hash, of_salt, of_hash, session, method, region)
 		values `, rows, ``)
 }
 

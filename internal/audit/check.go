@@ -115,9 +115,9 @@ func (e *Stored) leaf() *leaf {
 
 // altered reports whether a half of e is neither what was hashed nor erased.
 func (e *Stored) altered() bool {
-	by := !e.ErasedBy && half(e.bySalt, e.ActorName, e.Origin.Network, e.Origin.Agent) != e.byHash || e.ErasedBy && e.ActorName+e.Origin.Network+e.Origin.Agent != ""
+	who := !e.ErasedBy && half(e.bySalt, e.by().texts()...) != e.byHash || e.ErasedBy && e.by() != (by{})
 	of := !e.ErasedOf && half(e.ofSalt, e.TargetName, e.before, e.after) != e.ofHash || e.ErasedOf && e.TargetName+e.before+e.after != ""
-	return by || of
+	return who || of
 }
 
 // checkTiles makes the tree again from its lowest tiles.

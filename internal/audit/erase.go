@@ -48,7 +48,7 @@ func (t Traces) Erase(ctx context.Context, tx *db.Tx, before time.Time) (Erased,
 			break
 		}
 		if err := add(tx.Exec(ctx, `
-			update audit_events set actor_name = '', network = '', agent = '', by_salt = '', search_key = ''
+			update audit_events set actor_name = '', network = '', agent = '', session = '', method = '', region = '', by_salt = '', search_key = ''
 			where org_id = $1 and actor = $2 and at < $3 and leaf is not null and by_salt <> ''`, t.org, actor, db.Time(before))); err != nil {
 			return e, err
 		}

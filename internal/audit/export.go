@@ -243,6 +243,9 @@ func (f *exported) event(e *Stored) {
 		b = quote(append(b, `,"actor_name":`...), e.ActorName)
 		b = quote(append(b, `,"network":`...), e.Origin.Network)
 		b = quote(append(b, `,"agent":`...), e.Origin.Agent)
+		b = quote(append(b, `,"session":`...), e.Session)
+		b = quote(append(b, `,"method":`...), e.Method)
+		b = quote(append(b, `,"region":`...), e.Region)
 	}
 	if !e.ErasedOf {
 		b = quote(append(b, `,"of_salt":`...), e.ofSalt)

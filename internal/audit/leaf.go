@@ -65,6 +65,24 @@ func KindOf(actor string) string {
 	return "token"
 }
 
+// by is what the half of an event about its actor is made from.
+type by struct{ name, network, agent, session, method, region string }
+
+// texts returns the texts that the half's hash is over: the last three only where one of them is
+// there, as it is in no event of an earlier version.
+func (b by) texts() []string {
+	all := []string{b.name, b.network, b.agent, b.session, b.method, b.region}
+	if b.session+b.method+b.region == "" {
+		all = all[:3]
+	}
+	return all
+}
+
+// by returns what the half of e about its actor is made from.
+func (e *Stored) by() by {
+	return by{e.ActorName, e.Origin.Network, e.Origin.Agent, e.Session, e.Method, e.Region}
+}
+
 // half returns the hash of a half of an event: SHA-256 over the canonical JSON of a list of texts,
 // of which the first is the salt.
 func half(salt string, texts ...string) string {

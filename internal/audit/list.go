@@ -52,7 +52,7 @@ type Page struct {
 }
 
 const columns = `id, at, actor, actor_name, action, result, target, target_name, network, agent, request, before, after, leaf,
-	by_salt, by_hash, of_salt, of_hash`
+	by_salt, by_hash, of_salt, of_hash, session, method, region`
 
 // List returns one page of an organization's events.
 func List(ctx context.Context, r db.Reader, q Query) (Page, error) {
@@ -172,7 +172,8 @@ func scanStored(scan func(...any) error) (Stored, error) {
 // targets are what columns are scanned into.
 func (e *Stored) targets() []any {
 	return db.Into(&e.ID, (*db.Time)(&e.At), &e.Actor, &e.ActorName, &e.Action, &e.Result, &e.Target, &e.TargetName,
-		&e.Origin.Network, &e.Origin.Agent, &e.Origin.Request, &e.before, &e.after, (*place)(e), &e.bySalt, &e.byHash, &e.ofSalt, &e.ofHash)
+		&e.Origin.Network, &e.Origin.Agent, &e.Origin.Request, &e.before, &e.after, (*place)(e), &e.bySalt, &e.byHash, &e.ofSalt, &e.ofHash,
+		&e.Session, &e.Method, &e.Region)
 }
 
 // place scans the place of an event in its tree.

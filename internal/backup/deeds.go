@@ -215,6 +215,8 @@ var deeds = []deed{
 	{"session.all_ended", passes, "", nil, "sessions are void"},
 	{"session.ended", passes, "", nil, "sessions are void"},
 	{"single_logout.refused", passes, "", nil, "changes nothing"},
+	{"letter.refused", passes, "", nil, "changes nothing"},
+	{"user.link_refused", passes, "", nil, "changes nothing"},
 	{"request.refused", passes, "", nil, "changes nothing"},
 	{"audit.chain_ended", passes, "", nil, "of an older version"},
 	{"audit.checkpoint", passes, "", nil, "changes nothing"},

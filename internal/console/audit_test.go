@@ -160,7 +160,7 @@ func TestAuditEntry(t *testing.T) {
 	p := seen(t, b.Get(path), 200)
 	for _, what := range []string{
 		"Name Person member of alpha Mia Renamed", // before and after, side by side
-		"user.profile_changed", "Lynx/2.9", "127.0.0.1", event.Origin.Request, event.ID, "2026-11-22T09:00:00Z", idptest.Sentence(t, "console.entry.unsealed"),
+		"user.profile_changed", "Lynx/2.9", "127.0.0.1", event.Origin.Request, event.Session, idptest.Sentence(t, "console.entry.method") + " pwd", event.ID, "2026-11-22T09:00:00Z", idptest.Sentence(t, "console.entry.unsealed"),
 	} {
 		if !p.Says(what) {
 			t.Errorf("the entry does not say %q: %s", what, p.Text())

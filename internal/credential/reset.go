@@ -200,6 +200,17 @@ func ResetByToken(ctx context.Context, r db.Reader, token secret.Token, now time
 	return found, err
 }
 
+// DeadReset is directory.DeadDisavowal for a new password.
+func DeadReset(ctx context.Context, r db.Reader, token secret.Token) (directory.DeadLink, bool, error) {
+	dead := directory.DeadLink{Kind: "reset"}
+	found, err := r.One(ctx, dead.Targets(), `
+		select `+directory.DeadLinkColumns("r.used_at", "r.replaced_at", "r.expires_at")+`
+		from resets r
+		join users u on u.org_id = r.org_id and u.id = r.user_id
+		where r.token_hash = $1`, token.Hash(secret.Reset), db.Time(r.Now()))
+	return dead, found, err
+}
+
 // RefusedLetter is a letter that the mail server refused for good, so that its link is void.
 type RefusedLetter struct {
 	Email  string

@@ -26,6 +26,8 @@ import (
 type DB struct {
 	// Clock is the source of Now. Each transaction keeps one time; tests move it by hand.
 	Clock func() time.Time
+	// Region is the region that the installation is; empty where it is the only one.
+	Region string
 	// Remembers lets Recall keep answers. On PostgreSQL every process must be of a version that
 	// tells others what it changes.
 	Remembers bool

@@ -26,6 +26,9 @@ type Tx struct {
 // Now returns the time at which the transaction began.
 func (t *Tx) Now() time.Time { return t.now }
 
+// Region returns the region that the installation is.
+func (t *Tx) Region() string { return t.db.Region }
+
 // Restored returns when the database was last restored.
 func (t *Tx) Restored() time.Time { return t.db.Restored }
 

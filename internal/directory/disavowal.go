@@ -99,6 +99,36 @@ func disavowalByToken(ctx context.Context, r db.Reader, token secret.Token, now 
 	return who, back, authenticator, err
 }
 
+// A DeadLink is a link of a letter that no longer works, with whose it was and why.
+type DeadLink struct {
+	OrgID  OrgID
+	UserID UserID
+	Name   string
+	Kind   string // what the link was for
+	State  string // "used", "replaced", "expired"; else "void": what it was for has changed
+}
+
+// Targets are what DeadLinkColumns are scanned into.
+func (l *DeadLink) Targets() []any { return db.Into(&l.OrgID, &l.UserID, &l.Name, &l.State) }
+
+// DeadLinkColumns are the columns of a DeadLink, of a user u and of a link of theirs that was used,
+// was replaced and expires when these columns say. $2 is now.
+func DeadLinkColumns(used, replaced, expires string) string {
+	return `u.org_id, u.id, u.display_name, case when ` + used + ` is not null then 'used' when ` + replaced + ` is not null then 'replaced' when ` + expires + ` <= $2 then 'expired' else 'void' end`
+}
+
+// DeadDisavowal returns whose a link was that DisavowalByToken finds dead, and false for one that
+// never was.
+func DeadDisavowal(ctx context.Context, r db.Reader, token secret.Token) (DeadLink, bool, error) {
+	dead := DeadLink{Kind: "disavowal"}
+	found, err := r.One(ctx, dead.Targets(), `
+		select `+DeadLinkColumns("d.used_at", "null", "d.expires_at")+`
+		from disavowals d
+		join users u on u.org_id = d.org_id and u.id = d.user_id
+		where d.token_hash = $1`, token.Hash(secret.Disavowal), db.Time(r.Now()))
+	return dead, found, err
+}
+
 // UseDisavowal claims a link, makes every browser of the user a stranger, and restores the address
 // that a change took. All other links of the user end, except those that remove an authenticator:
 // one of the links may be in the mailbox that an attacker moved the address to. The caller

@@ -271,6 +271,7 @@ func provedAgain(ctx context.Context, tx *db.Tx, token secret.Token, shown strin
 // address, and who asked for it.
 func recordEmail(ctx context.Context, tx *db.Tx, before, now User, by Asker) error {
 	e := now.AsActor().Event(now.OrgID, "user.email_changed")
+	e.Method = audit.ByLink
 	e.Target, e.TargetName = string(now.ID), now.Name
 	e.Before, e.After = audit.Fields{"email": before.Email}, audit.Fields{"email": now.Email, "requested_by": cmp.Or(string(by.UserID), by.Right, string(by.Kind))}
 	return audit.Record(ctx, tx, e)
@@ -314,6 +315,17 @@ func EmailChangeByToken(ctx context.Context, r db.Reader, token secret.Token, no
 		err = ErrEmailChangeDead
 	}
 	return who, c, err
+}
+
+// DeadEmailChange is DeadDisavowal for a change of address.
+func DeadEmailChange(ctx context.Context, r db.Reader, token secret.Token) (DeadLink, bool, error) {
+	dead := DeadLink{Kind: "email_change"}
+	found, err := r.One(ctx, dead.Targets(), `
+		select `+DeadLinkColumns("c.proved_at", "c.replaced_at", "c.expires_at")+`
+		from email_changes c
+		join users u on u.org_id = c.org_id and u.id = c.user_id
+		where c.token_hash = $1`, token.Hash(secret.EmailChange), db.Time(r.Now()))
+	return dead, found, err
 }
 
 // PendingEmail returns the change of a user that waits for its proof, or nil.

@@ -73,7 +73,7 @@ func (p *Prover) Ask(ctx context.Context, d *db.DB, actor directory.Actor, org d
 	if err != nil {
 		return Asked{}, err
 	}
-	taken, err := limit.Take(ctx, d, p.Limits.Key(PerOrganization, limit.Of(org)))
+	taken, err := limit.Take(ctx, d, p.Limits.Key(PerOrganization, limit.Of(org)).In(string(org)))
 	if err != nil {
 		return Asked{}, err
 	}

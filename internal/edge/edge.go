@@ -4,6 +4,7 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,9 @@ type Settings struct {
 	Proxies []netip.Prefix // peers whose X-Forwarded-* headers are trusted
 	Log     *slog.Logger
 	Trace   *trace.Tracer // nil where nothing is traced
+
+	// Organization returns the id of the organization that a path names, or an empty one.
+	Organization func(ctx context.Context, r db.Reader, name string) (string, error)
 }
 
 // Edge is an http.Handler.
@@ -46,6 +50,7 @@ type Edge struct {
 	programs map[string]bool // those of them that programs call with a token
 	reported atomic.Int64    // the second in which the last policy report was logged
 	seen     seenSources
+	sites    audit.Sparing // other sites whose forms were refused
 
 	// What was answered, by the route's pattern and the class of the status, and how long it took.
 	// Panics are handlers' that ended so.
@@ -112,6 +117,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err, to = nil, ""
 	}
 	if err != nil {
+		e.noteSite(r, err)
 		e.Fail(rec, r, err)
 		return
 	}

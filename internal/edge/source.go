@@ -1,11 +1,16 @@
 package edge
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"parvis/internal/audit"
+	"parvis/internal/db"
 )
 
 // Forwarding says what became of the forwarding headers of a request.
@@ -105,6 +110,37 @@ func (e *Edge) noteSource(r *http.Request, address string, f Forwarding) {
 			e.Log.WarnContext(r.Context(), "the client's address that a proxy names cannot be read, so the proxy's own counts", "requests", n, "counted_as", address,
 				"header", cut(strings.Join(r.Header.Values("X-Forwarded-For"), ", "), 100), "do", "let the proxy write one IP address, with or without a port, at the end of X-Forwarded-For")
 		}
+	}
+}
+
+// sitesEvery is how often the log has a form of another site from one network, for one organization.
+const sitesEvery = time.Hour
+
+// noteSite records that a form of another site was refused: in the log of the organization that its
+// address names, or of the installation.
+func (e *Edge) noteSite(r *http.Request, refused error) {
+	if !errors.Is(refused, errCrossSite) || r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return // what a page of another site loads is no form
+	}
+	ctx, organization := r.Context(), ""
+	if parts := strings.Split(r.URL.Path, "/"); len(parts) > 2 && parts[1] == "o" {
+		organization = cut(parts[2], 60)
+	}
+	err := e.sites.Record(ctx, e.DB, audit.OriginOf(ctx).Network+" "+organization, sitesEvery, func(tx *db.Tx) (audit.Event, error) {
+		_, pattern := e.mux.Handler(r) // the path itself may have the secret of a link
+		v := audit.Event{
+			Actor: audit.Anonymous, ActorName: audit.Anonymous, Action: "request.refused", Result: audit.Refused, TargetName: pattern,
+			After: audit.Fields{"check": "other_site", "address": cut(strings.ToValidUTF8(r.Header.Get("Origin"), "?"), 100)},
+		}
+		if organization == "" || e.Organization == nil {
+			return v, nil
+		}
+		var err error
+		v.OrgID, err = e.Organization(ctx, tx, organization)
+		return v, err
+	})
+	if err != nil {
+		e.Log.WarnContext(ctx, "a form of another site is not in the audit log", "reference", audit.OriginOf(ctx).Request, "error", err.Error())
 	}
 }
 

@@ -228,6 +228,7 @@ func (h *Hub) joinInvited(ctx context.Context, tx *db.Tx, a *answer, id, said st
 	a.Arrival = ArrivedInvited
 	joining := a.newcomer(inv.Name, inv.Email, how)
 	joining.ID = cmp.Or(inv.UserID, directory.NewUserID())
+	a.vouches(ctx, joining.ID)
 	user, err := directory.AcceptInvitationOf(ctx, tx, inv, joining)
 	if errors.Is(err, directory.ErrInvitationUsed) {
 		return directory.User{}, a.Trace.Require(checkInvitation, false, "", "")
@@ -255,7 +256,13 @@ func linkFirst(ctx context.Context, tx *db.Tx, a *answer, user directory.User) (
 	return directory.SetMappedRole(ctx, tx, user, role, a.Connection.Name)
 }
 
+// vouches lets the log have what the provider said in what the user does in this request.
+func (a *answer) vouches(ctx context.Context, user directory.UserID) {
+	audit.Admitted(ctx, audit.Admission{Actor: string(user), Method: cmp.Or(strings.Join(methodsOf(a.Assertion), " "), audit.ByProvider)})
+}
+
 func keepIdentity(ctx context.Context, tx *db.Tx, a *answer, user directory.User, said string, created bool) error {
+	a.vouches(ctx, user.ID)
 	l := a.linkTo(user, said)
 	if err := keepLink(ctx, tx, l, created); err != nil {
 		return err

@@ -92,8 +92,8 @@ var Policies = []limit.Policy{PerConnectionFetch}
 // mayFetch counts a request to another host before it is made: for the connection and,
 // if that allows it, for its organization.
 func (h *Hub) mayFetch(ctx context.Context, c Connection) error {
-	taken, err := limit.TakeInTurn(ctx, h.DB, []limit.Key{h.Limits.Key(PerConnectionFetch, limit.Of(c.ID))},
-		[]limit.Key{h.Limits.Key(directory.PerOrganizationHosts, limit.Of(c.OrgID))})
+	taken, err := limit.TakeInTurn(ctx, h.DB, []limit.Key{h.Limits.Key(PerConnectionFetch, limit.Of(c.ID)).In(string(c.OrgID))},
+		[]limit.Key{h.Limits.Key(directory.PerOrganizationHosts, limit.Of(c.OrgID)).In(string(c.OrgID))})
 	if err == nil && !taken.Allowed {
 		err = ErrFetchedTooOften.After(taken.Wait)
 	}

@@ -6,7 +6,6 @@ package idptest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -17,7 +16,6 @@ import (
 	"testing"
 
 	"parvis/internal/app"
-	"parvis/internal/audit"
 	"parvis/internal/authenticator"
 	"parvis/internal/credential"
 	"parvis/internal/db"
@@ -119,40 +117,8 @@ func (f *front) serve(t testing.TB, d *db.DB, clock *dbtest.Clock, keys secret.K
 		t.Fatal(err)
 	}
 	f.handler = a.Site
-	t.Cleanup(func() { recordedAsListed(t, d) })
+	t.Cleanup(func() { judgeEvents(t, d) })
 	return &Server{App: a, DB: d, Clock: clock, Mail: box, URL: settings.Base.String(), Log: log, Keys: keys, http: f.http, front: f}
-}
-
-// recordedAsListed fails a test after which the log has an action, or a field of one, that
-// audit.Actions does not list.
-func recordedAsListed(t testing.TB, d *db.DB) {
-	if err := d.Rows(context.Background(), func(scan func(...any) error) error {
-		var action audit.Action
-		var texts [2]string
-		if err := scan(&action, &texts[0], &texts[1]); err != nil {
-			return err
-		}
-		meaning, known := audit.Actions[action]
-		if !known {
-			t.Errorf("the log has %s, which audit.Actions lacks", action)
-		}
-		for _, text := range texts {
-			fields := audit.Fields{}
-			if text != "" {
-				if err := json.Unmarshal([]byte(text), &fields); err != nil {
-					return err
-				}
-			}
-			for name := range fields {
-				if !meaning.Has(name) {
-					t.Errorf("%s has the field %s, which audit.Actions does not list for it", action, name)
-				}
-			}
-		}
-		return nil
-	}, `select distinct action, before, after from audit_events`); err != nil && !db.IsUnavailable(err) {
-		t.Errorf("reading the log after the test: %v", err)
-	}
 }
 
 // Log keeps what the server logged.

@@ -42,9 +42,16 @@ func (p Policy) after(n int) time.Duration {
 type Key struct {
 	policy Policy
 	id     string
-	takes  int // how many takes one try counts as
+	takes  int    // how many takes one try counts as
+	org    string // in whose log it is when it begins to refuse; empty for the installation's
 
-	refused *measure.By[measure.Counter]
+	limiter *Limiter
+}
+
+// In returns the key as one that belongs to an organization, whose log has it when it begins to refuse.
+func (k Key) In(org string) Key {
+	k.org = org
+	return k
 }
 
 // Times returns the key for a try that counts as n takes, such as a list of n letters. It is
@@ -58,7 +65,8 @@ func (k Key) Times(n int) Key {
 type Limiter struct {
 	Refused measure.By[measure.Counter] // tries, by the name of the policy
 
-	lookup *secret.Ring
+	lookup  *secret.Ring
+	refuses audit.Sparing
 }
 
 // NewLimiter uses the newest look-up key. Rotating that key resets every count.
@@ -94,7 +102,7 @@ func (l *Limiter) Key(p Policy, parts ...Part) Key {
 	for _, part := range parts {
 		texts = append(texts, part.kind, part.text)
 	}
-	return Key{p, p.Name + "." + base64.RawURLEncoding.EncodeToString(secret.MAC(l.lookup.Current().Bytes, texts...)[:18]), 1, &l.Refused}
+	return Key{p, p.Name + "." + base64.RawURLEncoding.EncodeToString(secret.MAC(l.lookup.Current().Bytes, texts...)[:18]), 1, "", l}
 }
 
 // Taken is the result of a take.
@@ -103,6 +111,8 @@ type Taken struct {
 	Wait    time.Duration  // how long until the next take is allowed, if this one was refused
 	Crossed []string       // names of the policies whose free takes this one used up
 	Counts  map[string]int // by policy name, including this take: each of several simultaneous takes gets its own count
+
+	refusing []Key
 }
 
 // Take counts one try on every key, in a single statement, and reports whether it may
@@ -125,7 +135,23 @@ func TakeInTurn(ctx context.Context, d *db.DB, turns ...[]Key) (Taken, error) {
 		}
 		return nil
 	})
+	for _, k := range taken.refusing {
+		if err == nil {
+			err = k.record(ctx, d, taken.Wait)
+		}
+	}
 	return taken, err
+}
+
+// record records that a count began to refuse: once for as long as it is remembered without a try,
+// because a flood of tries would fill the log.
+func (k Key) record(ctx context.Context, d *db.DB, wait time.Duration) error {
+	return k.limiter.refuses.Record(ctx, d, k.id, k.policy.Forget, func(*db.Tx) (audit.Event, error) {
+		return audit.Event{
+			OrgID: k.org, Actor: audit.Anonymous, ActorName: audit.Anonymous, Action: "request.refused", Result: audit.Refused,
+			After: audit.Fields{"check": "too_often", "limiter": k.policy.Name, "counter": k.id[len(k.policy.Name)+1:][:8], "wait": max(1, int(wait.Seconds()))},
+		}, nil
+	})
 }
 
 func (taken *Taken) take(ctx context.Context, one db.Statement, now time.Time, keys []Key) error {
@@ -157,7 +183,8 @@ func (taken *Taken) take(ctx context.Context, one db.Statement, now time.Time, k
 		switch {
 		case !allowed:
 			taken.Allowed = false
-			k.refused.Of(measure.Labels{k.policy.Name}).Inc()
+			taken.refusing = append(taken.refusing, k)
+			k.limiter.Refused.Of(measure.Labels{k.policy.Name}).Inc()
 			taken.Wait = max(taken.Wait, freeAt.Sub(now))
 		case count >= k.policy.Free && count-k.takes < k.policy.Free:
 			taken.Crossed = append(taken.Crossed, k.policy.Name)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/i18n"
 	"parvis/internal/measure"
@@ -221,7 +222,7 @@ func (o *Outbox) try(ctx context.Context, d *db.DB, c *connection, l waiting, he
 	now := d.Now()
 	if !now.Before(usefulUntil) {
 		o.sayGivenUp(ctx, l, "")
-		return true, mark(ctx, d, l, ending{givenUp: now})
+		return true, markUnsent(ctx, d, l, ending{givenUp: now})
 	}
 	var m message
 	if problem == nil {
@@ -248,7 +249,7 @@ func (o *Outbox) try(ctx context.Context, d *db.DB, c *connection, l waiting, he
 		return false, o.putOff(ctx, d, l, usefulUntil, answer)
 	case refused.permanent:
 		o.log.WarnContext(ctx, "letter refused for good", "letter", l.id, "org", l.orgID, "answer", string(refused.answer), "means", o.means(refused.answer))
-		return true, mark(ctx, d, l, ending{bounced: d.Now(), answer: refused.answer})
+		return true, markUnsent(ctx, d, l, ending{bounced: d.Now(), answer: refused.answer})
 	default:
 		return true, o.putOff(ctx, d, l, usefulUntil, refused.answer)
 	}
@@ -330,12 +331,26 @@ func mark(ctx context.Context, d *db.DB, l waiting, e ending) error {
 	return keep(ctx, d, func(ctx context.Context, tx *db.Tx) error { return end(ctx, tx, l.orgID, l.id, e) })
 }
 
+// markUnsent is mark for a letter that reaches nobody, which the audit log has: without the
+// recipient, who may be no user.
+func markUnsent(ctx context.Context, d *db.DB, l waiting, e ending) error {
+	return keep(ctx, d, func(ctx context.Context, tx *db.Tx) error {
+		if err := end(ctx, tx, l.orgID, l.id, e); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, audit.Event{
+			OrgID: l.orgID, Actor: audit.System, ActorName: audit.System, Action: "letter.refused", Result: audit.Refused,
+			Target: l.id, After: audit.Fields{"kind": l.kind, "reason": string(e.answer)},
+		})
+	})
+}
+
 // putOff stores when a letter is tried next, or ends the letter if that would be too late.
 func (o *Outbox) putOff(ctx context.Context, d *db.DB, l waiting, usefulUntil time.Time, answer Answer) error {
 	next := d.Now().Add(delay(l.tries))
 	if !next.Before(usefulUntil) {
 		o.sayGivenUp(ctx, l, answer)
-		return mark(ctx, d, l, ending{givenUp: d.Now(), answer: answer})
+		return markUnsent(ctx, d, l, ending{givenUp: d.Now(), answer: answer})
 	}
 	return keep(ctx, d, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `

@@ -116,6 +116,7 @@ func (p *Provider) authenticate(c *call, prove prover) error {
 		return err
 	}
 	c.client = client
+	audit.Admitted(ctx, audit.Admission{Actor: string(client.ID), Method: string(got.method)})
 	return nil
 }
 

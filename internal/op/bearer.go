@@ -9,6 +9,7 @@ import (
 
 	"parvis/internal/access"
 	"parvis/internal/application"
+	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/session"
@@ -49,6 +50,7 @@ func (p *Provider) Bearer(r *http.Request) (access.Caller, error) {
 	if err != nil {
 		return access.Caller{}, err
 	}
+	audit.Admitted(ctx, audit.Admission{Actor: c.Actor.ID, Session: b.SessionID, Method: audit.ByAccessToken})
 	c.Key = c.Actor.ID // and not the grant's, which a new token or a fresh proof changes
 	if ends := time.Unix(b.claims.Expires, 0); c.Until.IsZero() || ends.Before(c.Until) {
 		c.Until = ends

@@ -131,6 +131,7 @@ func (s *Service) Authenticate(ctx context.Context, id, sent string) (Source, er
 	if !found || source.ID != id {
 		return Source{}, ErrToken
 	}
+	audit.Admitted(ctx, audit.Admission{Actor: source.ID, Method: audit.ByToken})
 	if now := s.DB.Now(); now.Sub(source.UsedAt) >= noted || now.Sub(used) >= noted {
 		err = s.note(ctx, source, key)
 	}

@@ -30,7 +30,7 @@ func (d *Door) End(ctx context.Context, tx *db.Tx, v Visit, why Reason) error {
 	}
 	e := v.event("session.ended", audit.Fields{"reason": why})
 	if why == Copied { // nobody did that: it happened to the user
-		e.Actor, e.ActorName = audit.System, audit.System
+		e.Actor, e.ActorName, e.Session, e.Method = audit.System, audit.System, "", ""
 		e.Target, e.TargetName = string(v.User.ID), v.User.Name
 		e.After["session"] = v.Session.ID
 	}
@@ -192,11 +192,11 @@ func openIn(ctx context.Context, tx *db.Tx, b Browser) ([]Visit, error) {
 	err := tx.Rows(ctx, func(scan func(...any) error) error {
 		v := Visit{Browser: b}
 		into := append(v.User.Targets(), v.Organization.Targets()...)
-		err := scan(append(into, &v.Session.OrgID, &v.Session.ID)...)
+		err := scan(append(into, &v.Session.OrgID, &v.Session.ID, &v.Session.Methods)...)
 		open = append(open, v)
 		return err
 	}, `
-		select `+directory.UserColumns+`, `+directory.OrganizationColumns+`, s.org_id, s.id
+		select `+directory.UserColumns+`, `+directory.OrganizationColumns+`, s.org_id, s.id, s.methods
 		from sessions s
 		join users u on u.org_id = s.org_id and u.id = s.user_id
 		join organizations o on o.id = s.org_id
@@ -208,6 +208,6 @@ func openIn(ctx context.Context, tx *db.Tx, b Browser) ([]Visit, error) {
 func (v Visit) event(action audit.Action, after audit.Fields) audit.Event {
 	return audit.Event{
 		OrgID: string(v.Session.OrgID), Actor: string(v.User.ID), ActorName: v.User.Name,
-		Action: action, Target: v.Session.ID, After: after,
+		Action: action, Target: v.Session.ID, After: after, Session: v.Session.ID, Method: v.Session.method(),
 	}
 }

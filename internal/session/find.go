@@ -129,13 +129,16 @@ func (d *Door) judge(w *visitRow) Found {
 // shortNameKey is folded (directory.OrganizationKey).
 func (d *Door) Find(ctx context.Context, r db.Reader, token secret.Token, shortNameKey string, now time.Time) (Visit, Found, error) {
 	v, what, err := d.stored(ctx, r, token, shortNameKey, now)
-	return timely(v, what, now, err)
+	return timely(ctx, v, what, now, err)
 }
 
 // timely returns what was found unless time has ended the session.
-func timely(v Visit, what Found, now time.Time, err error) (Visit, Found, error) {
+func timely(ctx context.Context, v Visit, what Found, now time.Time, err error) (Visit, Found, error) {
 	if err != nil || what == Nothing || what == Open && v.over(now) {
 		return Visit{}, Nothing, err
+	}
+	if what == Open {
+		v.Session.acts(ctx)
 	}
 	return v, what, nil
 }
@@ -187,7 +190,7 @@ func (d *Door) Recalled(ctx context.Context, at *db.DB, token secret.Token, shor
 		return found{v, what}, []string{v.Browser.ID, v.Session.ID, string(v.User.ID), string(v.Session.OrgID)}, err
 	})
 	got.visit.Browser.token = token
-	return timely(got.visit, got.what, now, err)
+	return timely(ctx, got.visit, got.what, now, err)
 }
 
 // Visits lists every open session of a browser, the one used last first: the users who are
@@ -206,6 +209,7 @@ func (d *Door) Visits(ctx context.Context, r db.Reader, token secret.Token, now 
 		switch d.judge(&w) {
 		case Open:
 			if w.Open(now) {
+				w.Session.acts(ctx)
 				open = append(open, w.Visit)
 			}
 		case Stolen:

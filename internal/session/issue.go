@@ -109,6 +109,7 @@ func (d *Door) Issue(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 	if err != nil {
 		return Session{}, secret.Token{}, fmt.Errorf("inserting session %s: %w", s.ID, err)
 	}
+	s.acts(ctx)
 	if err := wasActive(ctx, tx, user.OrgID, user.ID, user.LastSignInAt); err != nil {
 		return Session{}, secret.Token{}, err
 	}
@@ -183,12 +184,14 @@ func (d *Door) Raise(ctx context.Context, tx *db.Tx, b Browser, user directory.U
 	if p.Second {
 		secondAt = tx.Now()
 	}
+	v.Session.Methods = together(v.Session.Methods, p.Methods, p.Second)
 	if _, err := tx.Exec(ctx, `
 		update sessions set proved_at = $1, seen_at = $1, methods = $2, second_at = coalesce($3, second_at)
 		where org_id = $4 and id = $5`,
-		db.Time(tx.Now()), together(v.Session.Methods, p.Methods, p.Second), db.Time(secondAt), string(user.OrgID), v.Session.ID); err != nil {
+		db.Time(tx.Now()), v.Session.Methods, db.Time(secondAt), string(user.OrgID), v.Session.ID); err != nil {
 		return secret.Token{}, false, err
 	}
+	v.Session.acts(ctx)
 	if err := wasActive(ctx, tx, user.OrgID, user.ID, v.Session.SeenAt); err != nil {
 		return secret.Token{}, false, err
 	}

@@ -11,8 +11,10 @@ package session
 
 import (
 	"cmp"
+	"context"
 	"time"
 
+	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/lifetime"
@@ -114,6 +116,14 @@ type Session struct {
 	ConnectionID string    // the identity provider that vouched; empty for a native sign-in
 	Until        time.Time // the end that this provider set; zero where it set none
 }
+
+// acts lets the log have the session and its methods in what its user does in this request.
+func (s Session) acts(ctx context.Context) {
+	audit.Admitted(ctx, audit.Admission{Actor: string(s.UserID), Session: s.ID, Method: s.method()})
+}
+
+// method returns how the session's user proved who they are. A provider may not have said.
+func (s Session) method() string { return cmp.Or(s.Methods, audit.ByProvider) }
 
 // Proof is what a finished attempt proved.
 type Proof struct {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
@@ -86,7 +87,7 @@ func (s *Service) BeginFor(ctx context.Context, token secret.Token, a Attempt, f
 		counted = s.Limits.Key(PerNetworkUpstream, network(ctx))
 	}
 	if a.UserID != "" && a.LinkRequest == "" { // people who are signed in are not slowed by their neighbours
-		counted = s.Limits.Key(PerUserBegun, limit.Of(a.OrgID), limit.Of(a.UserID))
+		counted = s.Limits.Key(PerUserBegun, limit.Of(a.OrgID), limit.Of(a.UserID)).In(string(a.OrgID))
 	}
 	if _, err := s.take(ctx, counted); err != nil {
 		return secret.Token{}, Attempt{}, err
@@ -267,6 +268,18 @@ func (s *Service) proved(ctx context.Context, tx *db.Tx, b session.Browser, a At
 	a.OrgID, a.UserID, a.Generation = who.OrgID, who.ID, who.Generation
 	a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], Evidence{m, tx.Now()})
 	return a, nil
+}
+
+// acts lets the log have what was proved so far in what the attempt's user does in this request.
+func (a Attempt) acts(ctx context.Context) {
+	if len(a.Evidence) == 0 {
+		return
+	}
+	by := strings.Join(amr(a), " ")
+	if a.has(Federated) {
+		by = cmp.Or(strings.Join(a.vouched.Methods, " "), audit.ByProvider)
+	}
+	audit.Admitted(ctx, audit.Admission{Actor: string(a.UserID), Method: cmp.Or(by, audit.ByLink)})
 }
 
 // finish claims the end of an attempt: of two requests that complete it at once, one gets

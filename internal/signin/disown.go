@@ -26,6 +26,7 @@ func (s *Service) Disown(ctx context.Context, token secret.Token) (directory.Can
 		if who, authenticator, err = directory.UseDisavowal(ctx, tx, token); err != nil {
 			return err
 		}
+		audit.Admitted(ctx, audit.Admission{Actor: string(who.User.ID), Method: audit.ByLink})
 		if authenticator != "" {
 			if err := takeBack(ctx, tx, who, authenticator); err != nil {
 				return err
@@ -33,6 +34,10 @@ func (s *Service) Disown(ctx context.Context, token secret.Token) (directory.Can
 		}
 		return s.disown(ctx, tx, who)
 	})
+	if errors.Is(err, directory.ErrDisavowalDead) {
+		dead, found, look := directory.DeadDisavowal(ctx, s.DB, token)
+		err = errors.Join(err, s.recordDead(ctx, dead, found, look))
+	}
 	return who, err
 }
 

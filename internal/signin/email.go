@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"errors"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -21,7 +22,7 @@ func (s *Service) CountEmailChange(ctx context.Context, actor directory.Actor, u
 	if _, err := naming.ParseAddress(email); err != nil {
 		return err
 	}
-	_, err := s.take(ctx, s.Limits.Key(PerUserEmail, limit.Of(user.OrgID), limit.Of(user.ID)))
+	_, err := s.take(ctx, s.Limits.Key(PerUserEmail, limit.Of(user.OrgID), limit.Of(user.ID)).In(string(user.OrgID)))
 	return err
 }
 
@@ -36,5 +37,9 @@ func (s *Service) ProveEmail(ctx context.Context, b session.Browser, token secre
 		who, err = s.Emails.Prove(ctx, tx, token, b.Shown())
 		return err
 	})
+	if errors.Is(err, directory.ErrEmailChangeDead) {
+		dead, found, look := directory.DeadEmailChange(ctx, s.DB, token)
+		err = errors.Join(err, s.recordDead(ctx, dead, found, look))
+	}
 	return who, err
 }

@@ -103,7 +103,7 @@ func (s *Service) ConfirmApp(ctx context.Context, a Attempt, b session.Browser, 
 }
 
 func (s *Service) takeEnrolment(ctx context.Context, e Enroller) error {
-	_, err := s.take(ctx, s.Limits.Key(PerEnrolment, limit.Of(e.User.OrgID), limit.Of(e.User.ID)))
+	_, err := s.take(ctx, s.Limits.Key(PerEnrolment, limit.Of(e.User.OrgID), limit.Of(e.User.ID)).In(string(e.User.OrgID)))
 	return err
 }
 

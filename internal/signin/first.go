@@ -78,6 +78,7 @@ func (s *Service) accept(ctx context.Context, f FirstCredential, inv directory.I
 		}
 		user.ID, f.Name = named.ID, named.Name
 	}
+	audit.Admitted(ctx, audit.Admission{Actor: string(user.ID), Method: audit.ByLink})
 	hashed, err := s.firstPassword(ctx, f, org, user)
 	if err != nil {
 		// 'Opened' means here that the form was sent, a refused password included.
@@ -117,6 +118,23 @@ func (s *Service) recordDeadLink(ctx context.Context, inv directory.Invitation) 
 	})
 }
 
+// deadLinkEvery is how often the log has that one link was used which no longer works.
+const deadLinkEvery = time.Hour
+
+// recordDead records that somebody used a link of a letter that no longer works; nothing is known of
+// one that never was.
+func (s *Service) recordDead(ctx context.Context, l directory.DeadLink, found bool, err error) error {
+	if err != nil || !found {
+		return err
+	}
+	return s.dead.Record(ctx, s.DB, l.Kind+" "+string(l.UserID)+" "+l.State, deadLinkEvery, func(*db.Tx) (audit.Event, error) {
+		return audit.Event{
+			OrgID: string(l.OrgID), Actor: audit.Anonymous, ActorName: audit.Anonymous, Action: "user.link_refused", Result: audit.Refused,
+			Target: string(l.UserID), TargetName: l.Name, After: audit.Fields{"kind": l.Kind, "state": l.State},
+		}, nil
+	})
+}
+
 // Founding is what the page behind the very first link sends.
 type Founding struct {
 	FirstCredential
@@ -144,6 +162,9 @@ func (s *Service) found(ctx context.Context, f Founding) (Opened, error) {
 	}
 	org := directory.Organization{ID: directory.NewOrgID(), DisplayName: f.Organization, ShortName: f.ShortName}
 	user := directory.User{OrgID: org.ID, ID: directory.NewUserID(), Email: f.Email, Name: f.Name, Language: f.Language, TimeZone: f.TimeZone}
+	for _, actor := range []string{audit.Operator, string(user.ID)} { // who holds the first link is both
+		audit.Admitted(ctx, audit.Admission{Actor: actor, Method: audit.ByLink})
+	}
 	_, wrongOrganization := naming.CleanName(f.Organization, "organization")
 	_, wrongShortName := naming.ParseShortName(f.ShortName)
 	_, wrongAddress := naming.ParseAddress(f.Email)

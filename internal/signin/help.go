@@ -28,7 +28,7 @@ func (s *Service) AskForHelp(ctx context.Context, b session.Browser, a Attempt) 
 	if Next(a, s.DB.Now()) != ProveSecond {
 		return ErrAttemptGone
 	}
-	_, err := s.takeInTurn(ctx, []limit.Key{s.Limits.Key(PerUserHelp, limit.Of(a.OrgID), limit.Of(a.UserID))},
+	_, err := s.takeInTurn(ctx, []limit.Key{s.Limits.Key(PerUserHelp, limit.Of(a.OrgID), limit.Of(a.UserID)).In(string(a.OrgID))},
 		[]limit.Key{s.Limits.Key(PerNetworkHelp, network(ctx))})
 	if errors.Is(err, ErrTooOften) {
 		s.Log.WarnContext(ctx, "help asked for too often", "organization", string(a.OrgID), "user", string(a.UserID), "network", network(ctx).String())

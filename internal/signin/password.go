@@ -64,7 +64,11 @@ func (s *Service) ResetPassword(ctx context.Context, token secret.Token, p NewPa
 	}
 	opened, err := s.resetPassword(ctx, token, p)
 	if errors.Is(err, credential.ErrResetDead) {
-		return s.repeat(ctx, token.Hash(secret.Reset), Repetition{Browser: p.Browser, Remembered: p.Remembered, Password: p.Password}, err)
+		opened, err = s.repeat(ctx, token.Hash(secret.Reset), Repetition{Browser: p.Browser, Remembered: p.Remembered, Password: p.Password}, err)
+	}
+	if errors.Is(err, credential.ErrResetDead) {
+		dead, found, look := credential.DeadReset(ctx, s.DB, token)
+		err = errors.Join(err, s.recordDead(ctx, dead, found, look))
 	}
 	return opened, err
 }

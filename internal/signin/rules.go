@@ -136,6 +136,7 @@ func (s *Service) describe(ctx context.Context, r db.Reader, a *Attempt) error {
 	if a.UserID == "" {
 		return nil
 	}
+	a.acts(ctx)
 	rules, err := SecondStepRulesOf(ctx, r, a.OrgID)
 	if err != nil {
 		return err

@@ -118,10 +118,10 @@ func (s *Service) Second(ctx context.Context, p SecondProof) (Opened, error) {
 // owner would give a guesser new tries.
 func (s *Service) secondTries(d RememberedBrowser, u directory.User) (limit.Key, tries) {
 	if d.knows(u) {
-		here := s.Limits.Key(PerSecondStepHere, limit.Of(u.OrgID), limit.Of(u.ID), limit.Of(d.ID))
+		here := s.Limits.Key(PerSecondStepHere, limit.Of(u.OrgID), limit.Of(u.ID), limit.Of(d.ID)).In(string(u.OrgID))
 		return here, tries{own: []limit.Key{here}}
 	}
-	all := s.Limits.Key(PerSecondStep, limit.Of(u.OrgID), limit.Of(u.ID))
+	all := s.Limits.Key(PerSecondStep, limit.Of(u.OrgID), limit.Of(u.ID)).In(string(u.OrgID))
 	return all, tries{shared: all}
 }
 

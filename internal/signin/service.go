@@ -58,7 +58,8 @@ type Service struct {
 
 	forms    secret.Box
 	browsers secret.Box
-	lookup   *secret.Ring // hides the addresses in a remembered browser
+	dead     *audit.Sparing // links
+	lookup   *secret.Ring   // hides the addresses in a remembered browser
 }
 
 // NewService makes a service that seals, under keys, what was typed and what browsers remember.
@@ -68,6 +69,7 @@ func NewService(p Parts, keys secret.Keys) *Service {
 		letters:  letters{p.Outbox, p.Base},
 		forms:    secret.NewBox(keys.Sealing, "signin forms"),
 		browsers: secret.NewBox(keys.Sealing, "signin devices"),
+		dead:     new(audit.Sparing),
 		lookup:   keys.Lookup.For("signin devices"),
 	}
 }

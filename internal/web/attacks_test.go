@@ -650,6 +650,10 @@ func TestWEB1EveryChangeIsRefusedFromElsewhere(t *testing.T) {
 	if p := b.Get("/o/alpha/home"); p.URL.Path != "/o/alpha/home" || !p.Says("A") || p.Lang() != "en" {
 		t.Errorf("something changed: %s %s", p.URL, p.Text())
 	}
+	for _, id := range []directory.OrgID{org.ID, ""} { // the one that the address names, and for /sign-in the installation
+		e := only(t, s, id, "request.refused")
+		expect.Equal[any](t, "check", e.After["check"], "other_site")
+	}
 	for _, media := range []string{"text/plain", "application/json", ""} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/o/alpha/account", strings.NewReader("name=M&preferred_language=en"))
 		if err != nil {
@@ -1355,6 +1359,9 @@ func TestBRU3ASprayIsStoppedByItsNetworkAndRecorded(t *testing.T) {
 	if got, want := fmt.Sprint(slowed()), `[signin.refused 203.0.113.1 {"method":"password","slowed":["password-network"]}]`; got != want {
 		t.Errorf("recorded: %s, want %s", got, want)
 	}
+	flood := only(t, s, "", "request.refused")
+	expect.Equal[any](t, "limiter", flood.After["limiter"], signin.PerNetwork.Name)
+	expect.Equal(t, "network", flood.Origin.Network, "203.0.113.1")
 	if p := signIn(from("203.0.113.2"), "/o/alpha", "user-0@alpha.example", idptest.Password); p.URL.Path != "/o/alpha/home" {
 		t.Errorf("another network is answered %d", p.Status)
 	}

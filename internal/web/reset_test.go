@@ -19,6 +19,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/federation"
 	"parvis/internal/idptest"
 	"parvis/internal/mailbox"
@@ -461,6 +462,8 @@ func TestRST2LinksDie(t *testing.T) {
 		t.Fatalf("a link that never was: %d %v", neutral.Status, neutral.Links())
 	}
 	people := map[string]*idptest.Browser{}
+	states := map[string]string{"used": "used", "a newer one": "replaced", "expired": "expired"} // as the log says; else void or replaced
+	recorded := map[string]string{}
 	i := 0
 	for what, kill := range map[string]func(email string){
 		"used":        func(email string) { create(s.Browser(t).Get(s.Link(t, email, "/reset/")), another) },
@@ -490,6 +493,17 @@ func TestRST2LinksDie(t *testing.T) {
 					t.Errorf("the %s: %d %s", what, p.Status, p.Text())
 				}
 			}
+			known := len(recorded)
+			for _, e := range events(t, s, org.ID, "user.link_refused") {
+				if _, before := recorded[e.ID]; !before {
+					state, _ := e.After["state"].(string)
+					recorded[e.ID] = state
+					if want := states[what]; want != "" && state != want {
+						t.Errorf("the log has %q, want %q", state, want)
+					}
+				}
+			}
+			expect.Equal(t, "events of the dead link", len(recorded)-known, 1)
 			if p := signIn(s.Browser(t), "/o/alpha", email, "Nine herons wade 7 deep!"); p.Status != 422 {
 				t.Errorf("the password was set: %d", p.Status)
 			}

@@ -38,6 +38,9 @@ type body struct {
 	Changed      []string `json:"changed"`
 	Result       string   `json:"result"`
 	Reference    *string  `json:"reference"` // of the request
+	Session      *string  `json:"session"`   // of the actor
+	Method       *string  `json:"method"`    // by which the actor proved who they are
+	Region       *string  `json:"region"`
 	Values       *values  `json:"values,omitempty"`
 
 	Checkpoint *checkpoint `json:"checkpoint,omitempty"`
@@ -68,7 +71,7 @@ func bodyOf(e audit.Stored, withValues bool) body {
 	b := body{
 		Type: string(e.Action), ID: e.ID, Timestamp: e.At.UTC().Format(timeFormat), Version: bodyVersion,
 		Organization: orNull(e.OrgID), Actor: actor{audit.KindOf(e.Actor), e.Actor}, Changed: changedBy(e), Result: string(e.Result),
-		Reference: orNull(e.Origin.Request), Checkpoint: checkpointOf(e),
+		Reference: orNull(e.Origin.Request), Session: orNull(e.Session), Method: orNull(e.Method), Region: orNull(e.Region), Checkpoint: checkpointOf(e),
 	}
 	if e.Sealed {
 		b.Sequence = &e.Sequence

@@ -17,6 +17,7 @@ func stored(action audit.Action, actor, target string) audit.Stored {
 	e := audit.Stored{ID: "evt_1", At: time.Date(2026, 11, 22, 9, 0, 0, 120_000, time.UTC), Sealed: true, Leaf: 17, Sequence: 17}
 	e.OrgID, e.Actor, e.ActorName, e.Action, e.Result, e.Target, e.TargetName = "org_1", actor, "Ada", action, audit.Done, target, "Ben"
 	e.Origin = audit.Origin{Network: "203.0.113.7", Agent: "Firefox", Request: "req_1"}
+	e.Session, e.Method, e.Region = "ses_1", "pwd", "eu"
 	e.Before, e.After = audit.Fields{"state": "active"}, audit.Fields{"state": "deactivated"}
 	return e
 }
@@ -32,20 +33,20 @@ func TestBodies(t *testing.T) {
 	}{
 		{"ours", stored("user.deactivated", "usr_1", "usr_2"), webhook.Own, false,
 			`{"type":"user.deactivated","id":"evt_1","timestamp":"2026-11-22T09:00:00.000120Z","version":1,"sequence":17,"organization":"org_1",` +
-				`"actor":{"type":"user","id":"usr_1"},"object":{"type":"user","id":"usr_2"},"changed":["state"],"result":"done","reference":"req_1"}`},
+				`"actor":{"type":"user","id":"usr_1"},"object":{"type":"user","id":"usr_2"},"changed":["state"],"result":"done","reference":"req_1","session":"ses_1","method":"pwd","region":"eu"}`},
 		{"ours with values", stored("user.deactivated", "usr_1", "usr_2"), webhook.Own, true,
 			`{"type":"user.deactivated","id":"evt_1","timestamp":"2026-11-22T09:00:00.000120Z","version":1,"sequence":17,"organization":"org_1",` +
-				`"actor":{"type":"user","id":"usr_1"},"object":{"type":"user","id":"usr_2"},"changed":["state"],"result":"done","reference":"req_1",` +
+				`"actor":{"type":"user","id":"usr_1"},"object":{"type":"user","id":"usr_2"},"changed":["state"],"result":"done","reference":"req_1","session":"ses_1","method":"pwd","region":"eu",` +
 				`"values":{"actor_name":"Ada","object_name":"Ben","network":"203.0.113.7","agent":"Firefox","before":{"state":"active"},"after":{"state":"deactivated"}}}`},
 		{"a target that is only a text", stored("signin.refused", audit.Anonymous, "ada@example.org"), webhook.Own, false,
 			`{"type":"signin.refused","id":"evt_1","timestamp":"2026-11-22T09:00:00.000120Z","version":1,"sequence":17,"organization":"org_1",` +
-				`"actor":{"type":"anonymous","id":"anonymous"},"object":null,"changed":["state"],"result":"done","reference":"req_1"}`},
+				`"actor":{"type":"anonymous","id":"anonymous"},"object":null,"changed":["state"],"result":"done","reference":"req_1","session":"ses_1","method":"pwd","region":"eu"}`},
 		{"OCSF", stored("user.deactivated", "usr_1", "usr_2"), webhook.OCSF, false,
 			`{"category_uid":3,"category_name":"Identity \u0026 Access Management","class_uid":3001,"class_name":"Account Change","activity_id":5,"activity_name":"Disable",` +
 				`"type_uid":300105,"type_name":"Account Change: Disable","time":1795338000000,"severity_id":1,"severity":"Informational","status_id":1,"status":"Success",` +
 				`"message":"user.deactivated","metadata":{"version":"1.3.0","product":{"name":"Parvis","vendor_name":"Parvis"},"uid":"evt_1","event_code":"user.deactivated",` +
-				`"sequence":17,"correlation_uid":"req_1","tenant_uid":"org_1"},"actor":{"user":{"uid":"usr_1","type_id":1,"type":"User"}},` +
-				`"user":{"uid":"usr_2","type_id":1,"type":"User"},"unmapped":{"changed":["state"]}}`},
+				`"sequence":17,"correlation_uid":"req_1","tenant_uid":"org_1"},"actor":{"user":{"uid":"usr_1","type_id":1,"type":"User"},"session":{"uid":"ses_1"}},` +
+				`"user":{"uid":"usr_2","type_id":1,"type":"User"},"unmapped":{"changed":["state"],"method":"pwd","region":"eu"}}`},
 	} {
 		got, err := webhook.LineOf(one.event, one.form, one.values)
 		if err != nil {

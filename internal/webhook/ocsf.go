@@ -53,8 +53,13 @@ type ocsfProduct struct {
 }
 
 type ocsfActor struct {
-	User *ocsfUser `json:"user,omitempty"`
-	App  string    `json:"app_uid,omitempty"`
+	User    *ocsfUser    `json:"user,omitempty"`
+	App     string       `json:"app_uid,omitempty"`
+	Session *ocsfSession `json:"session,omitempty"`
+}
+
+type ocsfSession struct {
+	UID string `json:"uid"`
 }
 
 type ocsfUser struct {
@@ -167,6 +172,14 @@ func ocsf(e audit.Stored, withValues bool) ocsfEvent {
 		e.ActorName, e.TargetName = "", ""
 	}
 	o.Actor = actorOf(e)
+	if e.Session != "" {
+		o.Actor.Session = &ocsfSession{e.Session}
+	}
+	for name, value := range map[string]string{"method": e.Method, "region": e.Region} {
+		if value != "" {
+			o.Unmapped[name] = value
+		}
+	}
 	o.about(e, class, meaning.Object)
 	if withValues {
 		o.Unmapped["before"], o.Unmapped["after"] = orEmpty(e.Before), orEmpty(e.After)

@@ -173,7 +173,7 @@ func (s *Sender) Count(ctx context.Context, org directory.OrgID, addresses int) 
 	if org == "" || addresses == 0 {
 		return nil
 	}
-	taken, err := limit.Take(ctx, s.DB, s.Limits.Key(directory.PerOrganizationHosts, limit.Of(org)).Times(addresses))
+	taken, err := limit.Take(ctx, s.DB, s.Limits.Key(directory.PerOrganizationHosts, limit.Of(org)).In(string(org)).Times(addresses))
 	if err == nil && !taken.Allowed {
 		err = ErrTooOften.After(taken.Wait)
 	}

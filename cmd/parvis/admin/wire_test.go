@@ -54,7 +54,7 @@ func over(ctx context.Context, w wire) (c *client, out, said *screen) {
 	}, out, said
 }
 
-const oneEvent = `{"id":"evt_%d","sequence":%d,"at":"2026-11-22T09:00:00Z","action":"group.created","result":"done","actor":{"id":"usr_a","name":"Ana"},"object":{"type":"group","id":"grp_a","name":"Drivers %d"},"before":{},"after":{},"network":"","agent":"","reference":"","erased":false}`
+const oneEvent = `{"id":"evt_%d","sequence":%d,"at":"2026-11-22T09:00:00Z","action":"group.created","result":"done","actor":{"id":"usr_a","name":"Ana"},"object":{"type":"group","id":"grp_a","name":"Drivers %d"},"before":{},"after":{},"network":"","agent":"","reference":"","session":"","method":"","region":"","erased":false}`
 
 // A server that is restarted is asked again until it is there, from where the log was read to; it is
 // said once. Ctrl-C is how it ends well.

@@ -199,6 +199,7 @@ func (s *show) open(ctx context.Context, regions page.Regions, address string, p
 		return err
 	}
 	d.Remembers = true
+	d.Region = regions.Here
 	s.installations = append(s.installations, installation{region: regions.Here, address: address, pages: pages, db: d})
 	i := &s.installations[len(s.installations)-1]
 	if _, err := d.Migrate(ctx); err != nil {

@@ -321,7 +321,10 @@ type Event struct {
 	Network   string            `json:"network"`
 	Agent     string            `json:"agent"`
 	Reference string            `json:"reference"`
-	Erased    bool              `json:"erased"` // what was personal is gone
+	Session   string            `json:"session"` // of the actor; the id opens nothing
+	Method    string            `json:"method"`  // by which the actor proved who they are: amr values, or another one
+	Region    string            `json:"region"`  // empty where the installation has one only
+	Erased    bool              `json:"erased"`  // what was personal is gone
 }
 
 // Object is what an action was done to.

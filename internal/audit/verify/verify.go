@@ -3,7 +3,7 @@
 //
 // An event is a leaf of a Merkle tree (RFC 6962): its hash is over canonical JSON (RFC 8785) of the
 // members that Event.leaf lists. Two of these, "by" and "of", are SHA-256 over the canonical JSON of
-// a list of a salt and three texts, which are absent where they were erased. The tree's hash is in a
+// a list of a salt and texts, three or six, which are absent where they were erased. The tree's hash is in a
 // checkpoint (C2SP tlog-checkpoint) that the key signed.
 package verify
 
@@ -161,7 +161,7 @@ type Event struct {
 	End  *struct{ Events int64 }
 	Leaf *int64
 
-	Hash, Tile, Action, Actor, At, By, ID, Kind, Of, Organization, Request, Result, Target, Version, Network, Agent string
+	Hash, Tile, Action, Actor, At, By, ID, Kind, Of, Organization, Request, Result, Target, Version, Network, Agent, Session, Method, Region string
 
 	BySalt     *string `json:"by_salt"`
 	OfSalt     *string `json:"of_salt"`
@@ -169,6 +169,16 @@ type Event struct {
 	TargetName string  `json:"target_name"`
 
 	Before, After json.RawMessage
+}
+
+// by returns the texts of the half about the actor. The last three are of events that have one of
+// them: earlier versions recorded none.
+func (e *Event) by() []string {
+	all := []string{e.ActorName, e.Network, e.Agent, e.Session, e.Method, e.Region}
+	if e.Session+e.Method+e.Region == "" {
+		all = all[:3]
+	}
+	return all
 }
 
 // Erased reports whether what the event has of its target, and of what changed, was erased.
@@ -233,7 +243,7 @@ func (v *Verifier) event(l *Event) error {
 		return err
 	}
 	hash, before, after := l.leaf(), strings.TrimPrefix(string(l.Before), "null"), strings.TrimPrefix(string(l.After), "null")
-	if hash.String() != l.Hash || !fits(l.By, l.BySalt, l.ActorName, l.Network, l.Agent) || !fits(l.Of, l.OfSalt, l.TargetName, before, after) {
+	if hash.String() != l.Hash || !fits(l.By, l.BySalt, l.by()...) || !fits(l.Of, l.OfSalt, l.TargetName, before, after) {
 		return fmt.Errorf("event %d (%s) is not what was sealed", *l.Leaf, l.ID)
 	}
 	if v.found.Last, v.found.Events = v.size, v.found.Events+1; l.BySalt == nil || l.OfSalt == nil {
