@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/administration"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
@@ -120,6 +121,32 @@ func TestAChangedAddressIsInvitedOnce(t *testing.T) {
 	at = "/Users/" + s.hire(t, "quiet@elsewhere.example").id()
 	s.must(t, 200, "PATCH", at, patch(`{"op":"replace","path":"userName","value":"quiet@other.example"}`))
 	expect.Equal(t, "letters with the switch off", len(w.LettersTo(t, "quiet@other.example")), 0)
+}
+
+// Who is shut out and moved in one call is written nothing. They are told when an administrator lets
+// them in again.
+func TestWhoWasMovedWhileShutOutIsToldAfterwards(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	s := w.alpha
+	s.proves(t, "alpha.example")
+	id := s.hire(t, "ana@alpha.example").id()
+	dbtest.GivePassword(t, w.DB, string(s.org.ID), id)
+	s.must(t, 200, "PATCH", "/Users/"+id, patch(`{"op":"replace","path":"userName","value":"gone.ana@alpha.example"}`, `{"op":"replace","path":"active","value":false}`))
+	expect.Equal(t, "letters to who is shut out", w.letters(t), 0)
+	reactivate, _ := administration.DeedNamed("reactivate")
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return w.Site.Administration.DoTo(ctx, tx, directory.Operator(), s.org.ID, reactivate, directory.UserID(id))
+	})
+	for _, email := range []string{"ana@alpha.example", "gone.ana@alpha.example"} {
+		expect.Equal(t, "letters to "+email, len(w.LettersTo(t, email)), 1)
+	}
+	// Nobody is moved back by the letter: the directory would only say it again.
+	w.Browser(t).Get(w.NotMe(t, "ana@alpha.example", "gone.ana@alpha.example")).Form("main").Submit("")
+	now, err := directory.UserByID(t.Context(), w.DB, s.org.ID, directory.UserID(id))
+	if err != nil || now.Email != "gone.ana@alpha.example" || now.DisownedAt.IsZero() {
+		t.Errorf("after the link: %s, disowned at %s, %v", now.Email, now.DisownedAt, err)
+	}
 }
 
 // A changed address of somebody who signs in is written to both addresses, and nobody is invited.
