@@ -274,7 +274,7 @@ func (u User) OnlyShutOutBySource() bool {
 
 // shutOutBy returns the source that keeps a user out who stood as was and from now on stands as now:
 // only it may let them in again. A source that deletes who was out already leaves it as it was, and so
-// does whoever restores them.
+// does a restore.
 func shutOutBy(actor Actor, was, now User) string {
 	source, restored := actor.Kind == KindSource, !was.DeletedAt.IsZero()
 	switch {

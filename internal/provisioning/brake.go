@@ -36,13 +36,13 @@ func (s Source) people(ctx context.Context, tx *db.Tx) (n int, err error) {
 }
 
 // takenSince chooses whom a source shut out or deleted after a time and who did not come back.
-const takenSince = `u.org_id = $1 and (u.shut_out_by = $2 and u.deactivated_at > $3 or u.deleted_by = $2 and u.deleted_at > $3)`
+const takenSince = `(u.shut_out_by = $2 and u.deactivated_at > $3 or u.deleted_by = $2 and u.deleted_at > $3)`
 
 // taken counts whom the source shut out or deleted within the hour and who did not come back. Who was
 // out long before their deletion counts too: it takes away what shutting out had kept.
 func (s Source) taken(ctx context.Context, tx *db.Tx) (n int, err error) {
 	_, err = tx.One(ctx, db.Into(&n), `
-		select count(*) from users u where `+takenSince, string(s.OrgID), s.ID, db.Time(tx.Now().Add(-within)))
+		select count(*) from users u where u.org_id = $1 and `+takenSince, string(s.OrgID), s.ID, db.Time(tx.Now().Add(-within)))
 	return n, err
 }
 

@@ -205,7 +205,7 @@ func (s *Service) PutPerson(ctx context.Context, tx *db.Tx, source Source, was P
 }
 
 // begin shuts a person out whom the source shuts out, and then gives them the address that it says.
-// Shutting out comes first and letting in last, so that nobody is written to who cannot come in; and
+// Shutting out comes first and letting in last, so that nobody who cannot come in gets a letter; and
 // it is done even if the address is refused. It reports whether they are out.
 func (s *Service) begin(ctx context.Context, tx *db.Tx, source Source, u directory.User, p Person) (directory.User, bool, error) {
 	goes := !p.Active && u.DeactivatedAt.IsZero()

@@ -318,7 +318,7 @@ func (s *Service) bringBack(ctx context.Context, tx *db.Tx, actor directory.Acto
 		return err
 	}
 	all, err := db.List(ctx, tx, (*directory.User).Targets, `
-		select `+directory.UserColumns+` from users u where `+takenSince, string(source.OrgID), source.ID, db.Time(since))
+		select `+directory.UserColumns+` from users u where u.org_id = $1 and `+takenSince, string(source.OrgID), source.ID, db.Time(since))
 	if err != nil {
 		return err
 	}

@@ -142,7 +142,7 @@ func TestWhoWasMovedWhileShutOutIsToldAfterwards(t *testing.T) {
 		expect.Equal(t, "letters to "+email, len(w.LettersTo(t, email)), 1)
 	}
 	// Nobody is moved back by the letter: the directory would only say it again.
-	w.Browser(t).Get(w.NotMe(t, "ana@alpha.example", "gone.ana@alpha.example")).Form("main").Submit("")
+	w.Browser(t).Get(w.NotMe(t, "ana@alpha.example", idptest.Sentence(t, "mail.email_changed.subject", "Organization", s.org.DisplayName))).Form("main").Submit("")
 	now, err := directory.UserByID(t.Context(), w.DB, s.org.ID, directory.UserID(id))
 	if err != nil || now.Email != "gone.ana@alpha.example" || now.DisownedAt.IsZero() {
 		t.Errorf("after the link: %s, disowned at %s, %v", now.Email, now.DisownedAt, err)

@@ -69,7 +69,7 @@ func TestReceiversVerifyWithTheStandardsLibrary(t *testing.T) {
 	expect.Equal(t, "secrets that are left", h.count(`select count(*) from webhook_secrets where org_id = $1`, string(w.OrgID)), 1)
 }
 
-// A webhook keeps the version of bodies that it was made with. One that a newer release made is left to
+// A webhook keeps the version of bodies of when it was made. One that a newer release made is left to
 // its nodes, and loses nothing.
 func TestAWebhookKeepsTheVersionOfItsBodies(t *testing.T) {
 	t.Parallel()

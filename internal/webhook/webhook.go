@@ -99,7 +99,7 @@ type Webhook struct {
 
 	OrgID     directory.OrgID // empty for the installation's
 	ID        string          // whk_ and 26 characters
-	Version   int             // of the bodies that it is sent
+	Version   int             // of its bodies
 	Headers   []string        // the names of its own
 	On        bool
 	Why       Why // it is off
