@@ -20,7 +20,7 @@ import (
 func inviting(t *testing.T) *house {
 	t.Helper()
 	h := open(t)
-	h.ComesIn = func(context.Context, db.Reader, directory.OrgID, naming.Address) (bool, error) {
+	h.ComesIn = func(context.Context, db.Reader, directory.OrgID, naming.Address, string) (bool, error) {
 		return false, nil
 	}
 	h.update(func(ctx context.Context, tx *db.Tx) (err error) {
@@ -108,7 +108,7 @@ func TestWhoComesBackWithoutAWayInIsInvited(t *testing.T) {
 	h.hireAgain(joined)
 	expect.Equal(t, "who has a way in", h.invited("joined@alpha.example")[:1], "1")
 
-	h.ComesIn = func(context.Context, db.Reader, directory.OrgID, naming.Address) (bool, error) {
+	h.ComesIn = func(context.Context, db.Reader, directory.OrgID, naming.Address, string) (bool, error) {
 		return true, nil
 	}
 	h.fire(late)

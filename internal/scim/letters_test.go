@@ -53,6 +53,17 @@ func (s *source) connects(t testing.TB) {
 	})
 }
 
+// draft gives the organization a connection that is not on, and returns its id.
+func (s *source) draft(t testing.TB) (id string) {
+	t.Helper()
+	s.w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		c, err := new(federation.Hub).Create(ctx, tx, directory.Operator(), s.org.ID, federation.New{Provider: federation.Entra, Protocol: federation.SAML, Name: "Entra"})
+		id = c.ID
+		return err
+	})
+	return id
+}
+
 // letters counts all letters that were written.
 func (w *world) letters(t testing.TB) (n int) {
 	t.Helper()
@@ -83,13 +94,22 @@ func TestTheSwitchThatInvites(t *testing.T) {
 	expect.Equal(t, "who is shut out", len(w.LettersTo(t, "gone@elsewhere.example")), 0)
 	s.refused(t, 409, "uniqueness", "POST", "/Users", user("partner@elsewhere.example"))
 	expect.Equal(t, "who is there already", len(w.LettersTo(t, "partner@elsewhere.example")), 1)
+	// One that the source names is the only one that lets its people in; it is on, or they are invited.
+	n := s.Settings()
+	n.ConnectionID = s.draft(t)
+	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
+		s.Source, err = w.Sources.Change(ctx, tx, directory.Operator(), s.org.ID, s.ID, n)
+		return err
+	})
+	s.hire(t, "drafted@alpha.example")
+	expect.Equal(t, "by another connection than the source names", len(w.LettersTo(t, "drafted@alpha.example")), 1)
 	s.invites(t, false)
 	s.hire(t, "visitor@elsewhere.example")
 	expect.Equal(t, "with the switch off again", len(w.LettersTo(t, "visitor@elsewhere.example")), 0)
-	expect.Equal(t, "letters of all", w.letters(t), 2)
+	expect.Equal(t, "letters of all", w.letters(t), 3)
 	w.beta.hire(t, "partner@elsewhere.example") // the neighbour's switch is its own
-	expect.Equal(t, "letters of the neighbour", w.letters(t), 2)
-	expect.Equal(t, "calls that say so", strings.Count(strings.Join(s.said(t, provisioning.Done), "\n"), "provisioning.did.invited"), 2)
+	expect.Equal(t, "letters of the neighbour", w.letters(t), 3)
+	expect.Equal(t, "calls that say so", strings.Count(strings.Join(s.said(t, provisioning.Done), "\n"), "provisioning.did.invited"), 3)
 }
 
 // Somebody who has not joined is invited at a changed address, once, and no longer at the former one.
