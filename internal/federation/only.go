@@ -24,10 +24,10 @@ var (
 
 // Outside returns the people who could not sign in if single sign-on were the only way:
 // no connection that is on has a link to them, and none could link them by their address.
-// To link by address takes a proven domain and a connection that vouches for addresses
-// or, with OpenID Connect, can say that it verified one; the one that the person's directory names,
-// if it names one. Owners and administrators prove a new link by a password that works now, and an
-// owner can use a link only if an owner confirmed the connection.
+// To link by address takes a proven domain and a connection (of those, the one that the person's
+// directory names) that vouches for addresses or, with OpenID Connect, can say that it verified one.
+// Owners and administrators prove a new link by a password that works now, and an owner can use a
+// link only if an owner confirmed the connection.
 func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory.User, error) {
 	domains, err := domain.Of(ctx, r, directory.System(org), org)
 	if err != nil {
