@@ -26,8 +26,7 @@ var (
 // no connection that is on has a link to them, and none could link them by their address.
 // To link by address takes a proven domain and a connection (of those, the one that the person's
 // directory names) that vouches for addresses or, with OpenID Connect, can say that it verified one.
-// Owners and administrators prove a new link by a password that works now, and an owner can use a
-// link only if an owner confirmed the connection.
+// Owners and administrators prove a new link by a password that works now; for an owner, an owner confirmed the connection.
 func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory.User, error) {
 	domains, err := domain.Of(ctx, r, directory.System(org), org)
 	if err != nil {
