@@ -89,7 +89,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"operations", "measure", ""},
 	{"page", "db fault secret i18n picture number directory naming session signin administration edge", ""},
 	{"region", "db fault secret safely audit limit outbound directory naming edge", "region_checks"},
-	{"federation", "db fault secret i18n picture audit limit mail outbound directory domain naming credential session signin page jose upstream federation/oidc federation/saml",
+	{"federation", "db fault secret i18n picture audit limit mail outbound directory domain naming provisioning credential session signin page jose upstream federation/oidc federation/saml",
 		"connections connection_changes identities identity_requests upstream_requests upstream_responses upstream_replays upstream_traces upstream_sessions setup_links only_warnings federation_keys"},
 	{"scim", "db fault secret i18n directory provisioning edge scim/document", ""},
 	{"op", "db fault secret safely measure i18n number lifetime jose audit delivery limit outbound directory naming session signin access application application/redirect application/proof edge",

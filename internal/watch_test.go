@@ -13,7 +13,7 @@ import (
 // answers they remember: how each begins, as arch_test shows it.
 var asking = map[string][]string{
 	"session.Recalled":     {"session: select ⟨⟩, x.id is not null from browsers b", "session: join organizations o"},
-	"op.held":              {"op: from grants g join clients c", "session: join organizations o", "directory: select ⟨⟩ from members m join groups g"},
+	"op.held":              {"op: from grants g join clients c", "session: join organizations o", "directory: select ⟨⟩ from members m cross join groups g"},
 	"application.Recalled": {"application: select ⟨⟩, s.id, s.used_at from clients c left join client_secrets"},
 }
 

@@ -18,12 +18,13 @@ type sourceCommands struct {
 
 type createSourceCommand struct {
 	addressFlags
-	ShortName string `arg:"" name:"organization" help:"Short name of the organization."`
-	Name      string `arg:"" help:"Name as administrators will see it, such as Entra."`
-	Provider  string `default:"other" placeholder:"NAME" help:"Whose guide the console shows: entra, okta, onelogin, jumpcloud, google, ping or other."`
-	Invites   bool   `help:"Invite people whom no single sign-on lets in."`
-	On        bool   `help:"Let it act at once. Without it, it only watches."`
-	NoBrake   bool   `help:"Never hold what it deletes, and take people without an address. For test suites; the console shows it in red."`
+	ShortName  string `arg:"" name:"organization" help:"Short name of the organization."`
+	Name       string `arg:"" help:"Name as administrators will see it, such as Entra."`
+	Provider   string `default:"other" placeholder:"NAME" help:"Whose guide the console shows: entra, okta, onelogin, jumpcloud, google, ping or other."`
+	Connection string `placeholder:"ID" help:"Connection that its people come in by."`
+	Invites    bool   `help:"Invite people whom no single sign-on lets in."`
+	On         bool   `help:"Let it act at once. Without it, it only watches."`
+	NoBrake    bool   `help:"Never hold what it deletes, and take people without an address. For test suites; the console shows it in red."`
 }
 
 // Run makes the source and its token in one transaction. The token is printed once and stored
@@ -49,9 +50,7 @@ func (c *createSourceCommand) Run(p *program) error {
 				return err
 			}
 			operator := directory.Operator()
-			source, err = a.Sources.Create(p.ctx, tx, operator, org.ID, provisioning.Settings{
-				Name: c.Name, Provider: provisioning.Provider(c.Provider), Invites: c.Invites,
-			}, !c.NoBrake)
+			source, err = a.Sources.Create(p.ctx, tx, operator, org.ID, provisioning.Settings{Name: c.Name, Provider: provisioning.Provider(c.Provider), ConnectionID: c.Connection, Invites: c.Invites}, !c.NoBrake)
 			if err == nil && c.On {
 				err = a.Sources.Turn(p.ctx, tx, operator, org.ID, source.ID, provisioning.On)
 			}

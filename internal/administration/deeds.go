@@ -48,7 +48,7 @@ var deeds = slices.Concat([]Deed{
 	{Name: "new-password", Everyone: true, fits: hasPassword, do: demandPassword},
 	{Name: "end-sessions", Everyone: true, fits: active, do: endSessions},
 	{Name: "deactivate", Grave: true, fits: open, do: plainly(directory.Deactivate)},
-	{Name: "reactivate", fits: deactivated, do: plainly(directory.Reactivate)},
+	{Name: "reactivate", fits: deactivated, do: reactivate},
 	{Name: "delete", Grave: true, fits: present, do: plainly(directory.Delete)},
 	{Name: "restore", fits: deleted, do: plainly(directory.Restore)},
 }, roleDeeds())
@@ -89,6 +89,21 @@ func endSessions(s *Service, ctx context.Context, tx *db.Tx, actor directory.Act
 		_, err = s.SignIn.Sessions.EndAll(ctx, tx, actor, u, session.EndedByAdministrator)
 	}
 	return err
+}
+
+func reactivate(s *Service, ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.OrgID, id directory.UserID) error {
+	if err := directory.Reactivate(ctx, tx, actor, org, id); err != nil {
+		return err
+	}
+	u, err := directory.UserByID(ctx, tx, org, id)
+	if err != nil || u.EmailSince.IsZero() {
+		return err
+	}
+	o, err := directory.OrganizationByID(ctx, tx, org)
+	if err != nil {
+		return err
+	}
+	return s.SignIn.Emails.Returned(ctx, tx, directory.Candidate{User: u, Organization: o})
 }
 
 // DeedNamed finds a deed by its name.

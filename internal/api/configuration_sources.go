@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"reflect"
 
 	"parvis/internal/api/form"
 	"parvis/internal/db"
+	"parvis/internal/federation"
 	"parvis/internal/naming"
 	"parvis/internal/provisioning"
 )
@@ -17,20 +19,63 @@ var configuredSources = things[form.ConfiguredSource]{
 	id:   func(s form.ConfiguredSource) string { return s.ID },
 	read: func(ctx context.Context, r db.Reader, x *call) ([]form.ConfiguredSource, error) {
 		all, err := provisioning.Sources(ctx, r, x.Actor, x.org())
+		if err != nil {
+			return nil, err
+		}
+		connections, err := federation.ConnectionsOf(ctx, r, x.Actor, x.org())
+		names := map[string]string{}
+		for _, c := range connections {
+			names[c.ID] = c.Name
+		}
 		return short(all, func(s provisioning.Source) form.ConfiguredSource {
-			return form.ConfiguredSource{ID: s.ID, SourceSettings: ofSourceSettings(s)}
+			return form.ConfiguredSource{ID: s.ID, Name: s.Name, Provider: string(s.Provider), Connection: optional(names[s.ConnectionID]), Invites: s.Invites}
 		}).Items, err
 	},
 	make: func(ctx context.Context, tx *db.Tx, x *call, now form.ConfiguredSource) error {
-		_, err := createSource(ctx, tx, x, struct{ Body form.NewSource }{form.NewSource(now.SourceSettings)})
+		n, err := x.configuredSource(ctx, tx, "", form.ConfiguredSource{}, now)
+		if err == nil {
+			_, err = x.server.Sources.Create(ctx, tx, x.Actor, x.org(), n, true)
+		}
 		return err
 	},
 	change: func(ctx context.Context, tx *db.Tx, x *call, was, now form.ConfiguredSource) error {
-		return source.write(ctx, tx, x, at{ID: was.ID}, was.SourceSettings, now.SourceSettings)
+		s, err := provisioning.SourceByID(ctx, tx, x.Actor, x.org(), was.ID)
+		if err != nil {
+			return err
+		}
+		n, err := x.configuredSource(ctx, tx, s.ConnectionID, was, now)
+		if err == nil {
+			_, err = x.server.Sources.Change(ctx, tx, x.Actor, x.org(), was.ID, n)
+		}
+		return err
 	},
 	remove: func(ctx context.Context, tx *db.Tx, x *call, was form.ConfiguredSource) error {
 		_, err := deleteSource(ctx, tx, x, at{ID: was.ID})
 		return err
 	},
 	freshRemoval: true,
+}
+
+// configuredSource returns what a configuration chooses of a source whose people come in by a
+// connection. A connection that was removed has no name, and stays the source's until another is named.
+func (x *call) configuredSource(ctx context.Context, r db.Reader, connection string, was, now form.ConfiguredSource) (provisioning.Settings, error) {
+	n := provisioning.Settings{Name: now.Name, Provider: provisioning.Provider(now.Provider), ConnectionID: connection, Invites: now.Invites}
+	if reflect.DeepEqual(was.Connection, now.Connection) {
+		return n, nil
+	}
+	n.ConnectionID = ""
+	if now.Connection == nil {
+		return n, nil
+	}
+	all, err := federation.ConnectionsOf(ctx, r, x.Actor, x.org())
+	if err != nil {
+		return n, err
+	}
+	for _, c := range all {
+		if naming.Fold(c.Name) == naming.Fold(*now.Connection) {
+			n.ConnectionID = c.ID
+			return n, nil
+		}
+	}
+	return n, wrong{pointer: "/connection", why: provisioning.ErrConnection}
 }

@@ -57,6 +57,17 @@ func TestAConfigurationHasSources(t *testing.T) {
 	w.configure(t, a.token, "", ofAlpha+`"sources": [{"id": "`+ids["Entra"]+`", "name": "Entra ID", "invites": false}]}`).is(t,
 		"change source Entra ID: invites true false, name Entra Entra ID")
 	expect.Equal(t, "changes that were recorded", w.actions(t, w.alpha)["source.changed"]-events["source.changed"], 2)
+	connection := w.call(t, a, "GET", "/connections/"+w.alpha.ids["connections"], "").want(t, 200).field("name")
+	w.configure(t, a.token, "", ofAlpha+`"sources": [{"name": "Entra ID", "connection": "`+strings.ToUpper(connection)+`"}]}`)
+	comesInBy := func() any {
+		t.Helper()
+		return w.call(t, a, "GET", "/sources/"+ids["Entra"], "").want(t, 200).json["connection_id"]
+	}
+	expect.Equal(t, "the connection by its name", comesInBy(), any(w.alpha.ids["connections"]))
+	w.configure(t, a.token, "", ofAlpha+`"sources": [{"name": "Entra ID", "provider": "other"}]}`)
+	expect.Equal(t, "the connection that is not named", comesInBy(), any(w.alpha.ids["connections"]))
+	w.configure(t, a.token, "", ofAlpha+`"sources": [{"name": "Entra ID", "provider": "entra", "connection": null}]}`)
+	expect.Equal(t, "any connection", comesInBy(), nil)
 	w.configure(t, a.token, "", ofAlpha+`"sources": []}`).is(t)
 	w.configure(t, a.token, "&prune=true", ofAlpha+`"sources": [{"name": "entra id"}]}`).is(t, "delete source Directory of alpha")
 	expect.Equal(t, "deletions that were recorded", w.actions(t, w.alpha)["source.deleted"]-events["source.deleted"], 1)
@@ -88,6 +99,7 @@ func TestMistakesOfConfiguredSourcesAreNamed(t *testing.T) {
 		"the neighbour's": {`{"id": "{foreign}", "name": "Ours", "provider": "okta"}`, []string{"/sources/0/id"}},
 		"nobody's":        {`{"id": "src_aaaaaaaaaaaaaaaaaaaaaaaaaa", "provider": "okta"}`, []string{"/sources/0/id"}},
 		"of another kind": {`{"id": "{webhook}", "provider": "okta"}`, []string{"/sources/0/id"}},
+		"no connection":   {`{"id": "{source}", "connection": "Nobody"}`, []string{"/sources/0/connection"}},
 		"no null":         {`{"id": "{source}", "invites": null}`, []string{"/sources/0/invites"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -52,11 +52,15 @@ type (
 )
 
 func sourceSettings(s form.SourceSettings) provisioning.Settings {
-	return provisioning.Settings{Name: s.Name, Provider: provisioning.Provider(s.Provider), Invites: s.Invites}
+	n := provisioning.Settings{Name: s.Name, Provider: provisioning.Provider(s.Provider), Invites: s.Invites}
+	if s.ConnectionID != nil {
+		n.ConnectionID = *s.ConnectionID
+	}
+	return n
 }
 
 func ofSourceSettings(s provisioning.Source) form.SourceSettings {
-	return form.SourceSettings{Name: s.Name, Provider: string(s.Provider), Invites: s.Invites}
+	return form.SourceSettings{Name: s.Name, Provider: string(s.Provider), ConnectionID: optional(s.ConnectionID), Invites: s.Invites}
 }
 
 func (x *call) ofSource(s provisioning.Source, waiting int) form.Source {

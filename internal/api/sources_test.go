@@ -25,6 +25,12 @@ func TestADirectoryIsAddedAndLookedAfter(t *testing.T) {
 	shown := w.call(t, a, "PATCH", path, `{"invites": true}`).want(t, 200)
 	expect.Equal(t, "invites", shown.json["invites"], any(true))
 	expect.Equal(t, "only watches", shown.field("state"), "watching")
+	expect.Equal(t, "comes in by", shown.json["connection_id"], nil)
+	shown = w.call(t, a, "PATCH", path, `{"connection_id": "`+w.alpha.ids["connections"]+`"}`).want(t, 200)
+	expect.Equal(t, "comes in by", shown.field("connection_id"), w.alpha.ids["connections"])
+	w.call(t, a, "PATCH", path, `{"connection_id": "`+w.beta.ids["connections"]+`"}`).refused(t, 422, "provisioning.connection_unknown", "/connection_id")
+	w.call(t, a, "POST", "/sources", `{"name": "Third", "provider": "okta", "connection_id": "`+w.beta.ids["connections"]+`"}`).refused(t, 422, "provisioning.connection_unknown", "/connection_id")
+	expect.Equal(t, "comes in by any", w.call(t, a, "PATCH", path, `{"connection_id": null}`).want(t, 200).json["connection_id"], nil)
 	expect.Equal(t, "turned on", w.call(t, a, "POST", path+"/turn-on", "").want(t, 200).field("state"), "on")
 
 	s, err := provisioning.SourceByID(t.Context(), w.DB, directory.Operator(), w.alpha.ID, id)

@@ -60,7 +60,7 @@ func ofWebhook(ctx context.Context, r db.Reader, w webhook.Webhook) (form.Webhoo
 	}
 	sequence, err := audit.SequenceOf(ctx, r, string(w.OrgID), w.Cursor)
 	return form.Webhook{
-		ID: w.ID, Kind: string(w.Kind), WebhookSettings: ofWebhookSettings(w.Settings), Headers: append([]string{}, w.Headers...), State: string(w.State()), Why: textOrNull(string(w.Why)),
+		ID: w.ID, Kind: string(w.Kind), WebhookSettings: ofWebhookSettings(w.Settings), Version: w.Version, Headers: append([]string{}, w.Headers...), State: string(w.State()), Why: textOrNull(string(w.Why)),
 		Sequence: sequence, Behind: behind, Failures: w.Failures, ParkedAt: moment(w.ParkedAt), NextTryAt: moment(w.NextTryAt), TakenAt: moment(w.TakenAt),
 		CreatedAt: w.CreatedAt.UTC(), ChangedAt: w.ChangedAt.UTC(),
 	}, err

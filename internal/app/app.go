@@ -104,6 +104,12 @@ type App struct {
 
 var templates = page.Templates(api.Templates, ask.Templates, federation.Templates, web.Templates, console.Templates)
 
+// connects reports whether an organization has a connection.
+func connects(ctx context.Context, r db.Reader, org directory.OrgID, id string) (bool, error) {
+	all, err := federation.ConnectionsOf(ctx, r, directory.System(org), org)
+	return slices.ContainsFunc(all, func(c federation.Connection) bool { return c.ID == id }), err
+}
+
 // New wires the packages together.
 func New(s Settings) (*App, error) {
 	catalogue, err := i18n.Load()
@@ -133,7 +139,7 @@ func New(s Settings) (*App, error) {
 	s.Outbound, s.Webhooks = cmp.Or(s.Outbound, outbound.New(nil)), cmp.Or(s.Webhooks, outbound.New(nil))
 	calls := new(measure.By[measure.Timer])
 	domains := &domain.Prover{Resolver: s.Resolver, Limits: limits, Outbox: outbox, Base: base}
-	sources := &provisioning.Service{DB: s.DB, Invitations: invitations, Emails: emails, Outbox: outbox, Base: base, ComesIn: federation.ComesIn}
+	sources := &provisioning.Service{DB: s.DB, Invitations: invitations, Emails: emails, Outbox: outbox, Base: base, ComesIn: federation.ComesIn, Connects: connects}
 	resets := &credential.Resets{Outbox: outbox, Base: base, Lifetimes: s.Lifetimes, Invites: invitations, Invited: sources.Invites}
 	signIn := signin.NewService(signin.Parts{
 		DB: s.DB, Passwords: passwords, Sessions: door, Limits: limits, Authenticators: credential.NewAuthenticators(s.Keys.Sealing), Passkeys: passkeys,

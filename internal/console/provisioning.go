@@ -7,13 +7,14 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/fault"
+	"parvis/internal/federation"
 	"parvis/internal/page"
 	"parvis/internal/provisioning"
 )
 
 var (
 	sourceFields         = page.Fields{"waiting", "token"}
-	sourceSettingsFields = page.Fields{"name", "provider", page.Tick("invites")}
+	sourceSettingsFields = page.Fields{"name", "provider", "connection_id", page.Tick("invites")}
 )
 
 // sources has the pages about customers' directories.
@@ -76,24 +77,42 @@ func (s sources) showSources(v *page.Viewer) error {
 
 // addSourcePage asks what is chosen of a source. The page of one source shows the same fields.
 type addSourcePage struct {
-	Providers []provisioning.Provider
-	Settings  provisioning.Settings
+	Providers   []provisioning.Provider
+	Connections []federation.Connection
+	Settings    provisioning.Settings
+}
+
+// Connection returns the connection that was chosen; one without a name if it was removed.
+func (p addSourcePage) Connection() (chosen federation.Connection) {
+	for _, c := range p.Connections {
+		if c.ID == p.Settings.ConnectionID {
+			chosen = c
+		}
+	}
+	return chosen
 }
 
 func (s sources) showAddSource(v *page.Viewer) error {
-	return v.Render("console-add-source", chosenOf(v, provisioning.Settings{Provider: provisioning.Providers[0]}))
+	p, err := s.chosenOf(v, provisioning.Settings{Provider: provisioning.Providers[0]})
+	if err != nil {
+		return err
+	}
+	return v.Render("console-add-source", p)
 }
 
 // chosenOf returns what a form offers, with the box as it was sent.
-func chosenOf(v *page.Viewer, now provisioning.Settings) addSourcePage {
+func (s sources) chosenOf(v *page.Viewer, now provisioning.Settings) (addSourcePage, error) {
 	if v.Form.Has("name") {
 		now.Invites = v.Form.Ticked("invites")
 	}
-	return addSourcePage{provisioning.Providers, now}
+	all, err := federation.ConnectionsOf(v.R.Context(), s.site.DB, v.User.AsActor(), v.User.OrgID)
+	return addSourcePage{provisioning.Providers, all, now}, err
 }
 
 func sourceSettingsIn(f *page.Form) provisioning.Settings {
-	return provisioning.Settings{Name: f.Get("name"), Provider: provisioning.Provider(f.Get("provider")), Invites: f.Ticked("invites")}
+	return provisioning.Settings{
+		Name: f.Get("name"), Provider: provisioning.Provider(f.Get("provider")), ConnectionID: f.Get("connection_id"), Invites: f.Ticked("invites"),
+	}
 }
 
 func (s sources) addSource(v *page.Viewer) error {
@@ -164,9 +183,13 @@ func (s sources) showSource(v *page.Viewer) error {
 	if err != nil {
 		return err
 	}
+	chosen, err := s.chosenOf(v, source.Settings())
+	if err != nil {
+		return err
+	}
 	p := sourcePage{
 		shownSource:   shownSource{source, sourceChips[source.State], 0},
-		addSourcePage: chosenOf(v, source.Settings()),
+		addSourcePage: chosen,
 		At:            v.Path("admin/provisioning", source.ID),
 		Means:         stateMeans[source.State],
 		Address:       s.base() + "/scim/v2/" + source.ID,

@@ -13,6 +13,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/expect"
+	"parvis/internal/federation"
 	"parvis/internal/idptest"
 	"parvis/internal/provisioning"
 )
@@ -52,14 +53,26 @@ func TestASourceIsAddedTurnedAndDeleted(t *testing.T) {
 	w := start(t)
 	b := w.alpha.browsers[directory.Administrator]
 	idptest.Want(t, seen(t, b.Get(sourcesPath), 200), idptest.Link(sourcesPath+"/add"), idptest.LinkWith(w.alpha.source))
+	var connection federation.Connection
+	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
+		connection, err = w.Hub.Create(ctx, tx, directory.Operator(), w.alpha.ID, federation.New{Provider: federation.Okta, Protocol: federation.SAML, Name: "Sign-in of freight"})
+		return err
+	})
 	add := seen(t, b.Get(sourcesPath+"/add"), 200).Form("main")
 	refused := add.Fill("name", " ").Check("invites", "yes").Submit("")
 	idptest.Want(t, refused, idptest.Status(422))
 	expect.Equal(t, "the box stays ticked", refused.Form("main").Values.Get("invites"), "yes")
-	added := refused.Form("main").Fill("name", "Okta of freight").Fill("provider", "okta").Submit("")
+	added := refused.Form("main").Fill("name", "Okta of freight").Fill("provider", "okta").Fill("connection_id", connection.ID).Submit("")
 	at, id := added.URL.Path, strings.TrimPrefix(added.URL.Path, sourcesPath+"/")
 	idptest.Want(t, seen(t, added, 200), idptest.Says("console.provisioning.added"), idptest.Says("console.provisioning.watching_what"), idptest.Says("console.provisioning.guide.okta.1"),
 		idptest.Says("console.provisioning.no_tokens"), idptest.Shows("/scim/v2/"+id), idptest.SaysNot("console.provisioning.no_brake"))
+
+	idptest.Want(t, added, idptest.Shows("Sign-in of freight"))
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return w.Hub.Remove(ctx, tx, directory.Operator(), w.alpha.ID, connection.ID)
+	})
+	idptest.Want(t, b.Get(at), idptest.Says("console.provisioning.connection_removed"))
+	expect.Equal(t, "the choice stays", b.Get(at).Form("main").Values.Get("connection_id"), connection.ID)
 
 	made := seen(t, added.Form(id+"/token").Submit(""), 200)
 	idptest.Want(t, made, idptest.Says("console.provisioning.once"), idptest.Link(at))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
@@ -200,10 +201,16 @@ func invited(ctx context.Context, tx *db.Tx, inv Invitation, joining User) (User
 // another address now, or came in otherwise. A letter that was not sent yet goes out with a dead
 // link.
 func EndInvitations(ctx context.Context, tx *db.Tx, user User) error {
+	return endInvitations(ctx, tx, user, time.Time{})
+}
+
+// endInvitations is EndInvitations for those that were not made after a time, or for all.
+func endInvitations(ctx context.Context, tx *db.Tx, user User, until time.Time) error {
 	_, err := tx.Exec(ctx, `
 		update invitations set withdrawn_at = $1
-		where org_id = $2 and email_key = $3 and accepted_at is null and withdrawn_at is null and replaced_at is null`,
-		db.Time(tx.Now()), string(user.OrgID), user.AddressKey())
+		where org_id = $2 and email_key = $3 and accepted_at is null and withdrawn_at is null and replaced_at is null
+			and created_at <= coalesce($4, created_at)`,
+		db.Time(tx.Now()), string(user.OrgID), user.AddressKey(), db.Time(until))
 	if err != nil {
 		err = fmt.Errorf("ending the invitations to %s: %w", user.ID, err)
 	}

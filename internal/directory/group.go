@@ -94,13 +94,14 @@ func GroupNames(ctx context.Context, r db.Reader, org OrgID, most int) ([]Group,
 		limit $2`, string(org), most)
 }
 
-// GroupsOf lists the groups that a user is in, by name.
+// GroupsOf lists the groups that a user is in, by name. SQLite keeps the order of a cross join: it
+// would go through all groups of the organization by their names, rather than sort a few.
 func GroupsOf(ctx context.Context, r db.Reader, org OrgID, user UserID) ([]Group, error) {
 	return db.List(ctx, r, (*Group).Targets, `
 		select `+GroupColumns+`
 		from members m
-		join groups g on g.org_id = m.org_id and g.id = m.group_id
-		where m.org_id = $1 and m.user_id = $2
+		cross join groups g
+		where m.org_id = $1 and m.user_id = $2 and g.org_id = m.org_id and g.id = m.group_id
 		order by g.name_key`, string(org), string(user))
 }
 

@@ -102,6 +102,26 @@ func (h house) of(u directory.User) string {
 	return strings.Join(names, ", ")
 }
 
+// However many groups an organization has, those of a person are found by their memberships.
+func TestGroupsOfAPersonAreLookedUp(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	o := h.organization("Alpha Works", "alpha")
+	h.of(h.user(o, "ana@alpha.example", directory.Member))
+	plans, err := h.Plans(t.Context(), func(query string) bool { return strings.Contains(query, "from members m") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for query, steps := range plans {
+		if len(steps) < 2 || !strings.HasPrefix(steps[0], "SEARCH m ") || !strings.HasPrefix(steps[1], "SEARCH g ") {
+			t.Errorf("%s\n%q", query, steps)
+		}
+	}
+	if h.Path() != "" && len(plans) != 1 {
+		t.Errorf("%d statements", len(plans))
+	}
+}
+
 func TestGroupsHaveMembersAndNames(t *testing.T) {
 	t.Parallel()
 	h := open(t)

@@ -211,7 +211,10 @@ func judge(ctx context.Context, r db.Reader, actor Actor, org OrgID, n NewInvita
 	if found && (open.Usable(r.Now()) == nil || !actor.Role.Governs(open.Role)) {
 		return judged{}, ErrAlreadyInvited
 	}
-	return judged{actor, n, address, open}, nil
+	if actor.Kind == KindSource {
+		err = fewInvitations(ctx, r, org, address)
+	}
+	return judged{actor, n, address, open}, err
 }
 
 // MayInvite returns nil if Send would invite, and otherwise every fault that keeps it from that.

@@ -25,7 +25,7 @@ var (
 )
 
 // mostInvited is how many invitations to a user without a way in an actor may have sent in
-// invitedWithin.
+// invitedWithin, beside the open one.
 const (
 	mostInvited   = 6
 	invitedWithin = 24 * time.Hour
@@ -97,10 +97,20 @@ func (s *Invitations) SendTo(ctx context.Context, tx *db.Tx, actor Actor, who Ca
 	return inv, audit.Record(ctx, tx, inv.event(actor, "invitation.sent"))
 }
 
+// rests returns the time after which an invitation was made that only rests while a user is shut out.
+// A source may do so by mistake and take it back, and the user, whose link works again then, gets no
+// other letter. Zero if none does.
+func rests(actor Actor, now User, at time.Time) time.Time {
+	if actor.Kind != KindSource || !now.DeletedAt.IsZero() {
+		return time.Time{}
+	}
+	return at.Add(-invitedWithin)
+}
+
 // fewInvitations returns ErrInvitedOften if an address got mostInvited letters lately.
-func fewInvitations(ctx context.Context, tx *db.Tx, org OrgID, address naming.Address) error {
-	since := tx.Now().Add(-invitedWithin)
-	ended, err := db.List(ctx, tx, func(at *time.Time) []any { return db.Into((*db.Time)(at)) }, `
+func fewInvitations(ctx context.Context, r db.Reader, org OrgID, address naming.Address) error {
+	since := r.Now().Add(-invitedWithin)
+	ended, err := db.List(ctx, r, func(at *time.Time) []any { return db.Into((*db.Time)(at)) }, `
 		select coalesce(replaced_at, withdrawn_at) from invitations
 		where org_id = $1 and email_key = $2 and coalesce(replaced_at, withdrawn_at) > $3
 		order by 1 desc
@@ -156,12 +166,13 @@ func ReleaseSource(ctx context.Context, tx *db.Tx, org OrgID, source string) (in
 		return 0, err
 	}
 	return tx.Exec(ctx, `
-		update users set source_id = null, external_id = null, shut_out_by = null, changed_at = $1
+		update users set source_id = null, external_id = null, shut_out_by = null, deleted_by = null, changed_at = $1
 		where org_id = $2 and source_id = $3`, db.Time(tx.Now()), string(org), source)
 }
 
 // Set gives a user whom a source keeps another address at once, and writes to both addresses if
-// the user can sign in. The caller has judged that nothing needs to be proved.
+// the user can sign in. Who is shut out is written to by Returned. The caller has judged that nothing
+// needs to be proved.
 func (c *EmailChanges) Set(ctx context.Context, tx *db.Tx, actor Actor, who Candidate, email string) (User, error) {
 	if actor.Kind != KindSource || actor.ID != who.User.SourceID {
 		return User{}, ErrDenied
@@ -180,21 +191,54 @@ func (c *EmailChanges) Set(ctx context.Context, tx *db.Tx, actor Actor, who Cand
 	if err != nil {
 		return User{}, err
 	}
-	if before.HasWayIn() {
-		for _, to := range []User{before, now} {
-			deed, err := c.deed(ctx, tx, Candidate{to, who.Organization})
-			if err != nil {
-				return User{}, err
-			}
-			if _, err := c.Outbox.Put(ctx, tx, to.Letter(mail.EmailChangedParameters{Deed: deed, New: now.Email})); err != nil {
-				return User{}, err
-			}
-		}
+	if before.HasWayIn() && before.Closed() == nil {
+		err = c.tellMoved(ctx, tx, before, Candidate{now, who.Organization})
+	} else if before.HasWayIn() {
+		_, err = tx.Exec(ctx, `update users set moved_from = coalesce(moved_from, $1) where org_id = $2 and id = $3`,
+			before.Email, string(before.OrgID), string(before.ID))
+	}
+	if err != nil {
+		return User{}, err
 	}
 	e := actor.Event(now.OrgID, "user.email_changed")
 	e.Target, e.TargetName = string(now.ID), now.Name
 	e.Before, e.After = audit.Fields{"email": before.Email}, audit.Fields{"email": now.Email, "requested_by": actor.ID}
 	return now, audit.Record(ctx, tx, e)
+}
+
+// Returned writes to both addresses of a user who was let in again, if a source moved them meanwhile.
+// Otherwise it could move somebody unseen, by shutting them out first.
+func (c *EmailChanges) Returned(ctx context.Context, tx *db.Tx, who Candidate) error {
+	if who.User.EmailSince.IsZero() {
+		return nil
+	}
+	before := who.User
+	if _, err := tx.One(ctx, db.Into((*db.Text)(&before.Email)), `
+		select moved_from from users where org_id = $1 and id = $2`, string(before.OrgID), string(before.ID)); err != nil || before.Email == "" {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `update users set moved_from = null where org_id = $1 and id = $2`, string(before.OrgID), string(before.ID)); err != nil {
+		return err
+	}
+	if before.AddressKey() == who.User.AddressKey() {
+		return nil
+	}
+	before.EmailSince = time.Time{} // the link in the letter to it is good
+	return c.tellMoved(ctx, tx, before, who)
+}
+
+// tellMoved writes to both addresses of a user that a source gave them another one.
+func (c *EmailChanges) tellMoved(ctx context.Context, tx *db.Tx, before User, now Candidate) error {
+	for _, to := range []User{before, now.User} {
+		deed, err := c.deed(ctx, tx, Candidate{to, now.Organization})
+		if err != nil {
+			return err
+		}
+		if _, err := c.Outbox.Put(ctx, tx, to.Letter(mail.EmailChangedParameters{Deed: deed, New: now.User.Email})); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ProvisionGroup makes a group that a source names, without members.
@@ -228,10 +272,25 @@ func (u User) OnlyShutOutBySource() bool {
 	return u.ShutOutBy != "" && !u.DeactivatedAt.IsZero() && u.DeletedAt.IsZero()
 }
 
-// shutOutBy returns the source that keeps a user out, who from now on stands as u: only it may let
-// them in again.
-func shutOutBy(actor Actor, u User) string {
-	if actor.Kind != KindSource || u.DeactivatedAt.IsZero() {
+// shutOutBy returns the source that keeps a user out who stood as was and from now on stands as now:
+// only it may let them in again. A source that deletes who was out already leaves it as it was, and so
+// does a restore.
+func shutOutBy(actor Actor, was, now User) string {
+	source, restored := actor.Kind == KindSource, !was.DeletedAt.IsZero()
+	switch {
+	case now.DeactivatedAt.IsZero():
+		return ""
+	case restored && was.DeactivatedAt.Before(was.DeletedAt), source && !was.DeactivatedAt.IsZero():
+		return was.ShutOutBy
+	case source:
+		return actor.ID
+	}
+	return ""
+}
+
+// deletedBy returns the source that deleted a user who from now on stands as now.
+func deletedBy(actor Actor, now User) string {
+	if actor.Kind != KindSource || now.DeletedAt.IsZero() {
 		return ""
 	}
 	return actor.ID

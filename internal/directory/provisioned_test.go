@@ -176,6 +176,10 @@ func TestWhoShutSomebodyOutLetsThemInAgain(t *testing.T) {
 	do := func(f func(context.Context, *db.Tx, directory.Actor, directory.OrgID, directory.UserID) error, actor directory.Actor) error {
 		return h.update(func(ctx context.Context, tx *db.Tx) error { return f(ctx, tx, actor, o.ID, u.ID) })
 	}
+	later := func(f func(context.Context, *db.Tx, directory.Actor, directory.OrgID, directory.UserID) error, actor directory.Actor) error {
+		h.clock.Advance(time.Minute)
+		return do(f, actor)
+	}
 	hand := func(to string) error {
 		return h.update(func(ctx context.Context, tx *db.Tx) error {
 			return directory.SetSource(ctx, tx, owner, h.now(u), to, "7")
@@ -203,6 +207,15 @@ func TestWhoShutSomebodyOutLetsThemInAgain(t *testing.T) {
 		{"an owner restores", do(directory.Restore, owner), nil},
 		{"its source lets in whom an owner restored", do(directory.Reactivate, src), directory.ErrShutOutHere},
 		{"an owner lets in the restored", do(directory.Reactivate, owner), nil},
+		{"its source shuts out first", do(directory.Deactivate, src), nil},
+		{"and deletes later", later(directory.Delete, src), nil},
+		{"an owner restores who was shut out", do(directory.Restore, owner), nil},
+		{"its source lets in whom it had shut out", do(directory.Reactivate, src), nil},
+		{"an owner shuts out first", do(directory.Deactivate, owner), nil},
+		{"and its source deletes later", later(directory.Delete, src), nil},
+		{"an owner restores whom one had shut out", do(directory.Restore, owner), nil},
+		{"its source lets in whom an owner had shut out", do(directory.Reactivate, src), directory.ErrShutOutHere},
+		{"an owner lets in whom one had shut out", do(directory.Reactivate, owner), nil},
 		{"its source shuts out before it lets go", do(directory.Deactivate, src), nil},
 		{"handed over", hand("src_2"), nil},
 		{"the new source lets in", do(directory.Reactivate, second), directory.ErrShutOutHere},

@@ -172,14 +172,14 @@ func (u User) ErasedAt() time.Time { return u.DeletedAt.Add(RestorableFor) }
 // setStanding stores a user's new standing, and voids everything that the user has open.
 func setStanding(ctx context.Context, tx *db.Tx, actor Actor, was, now User, action audit.Action) error {
 	_, err := tx.Exec(ctx, `
-		update users set deactivated_at = $1, deleted_at = $2, state = $3, changed_at = $4, shut_out_by = $5
-		where org_id = $6 and id = $7`, db.Time(now.DeactivatedAt), db.Time(now.DeletedAt), now.standing(), db.Time(tx.Now()),
-		db.Text(shutOutBy(actor, now)), string(was.OrgID), string(was.ID))
+		update users set deactivated_at = $1, deleted_at = $2, state = $3, changed_at = $4, shut_out_by = $5, deleted_by = $6
+		where org_id = $7 and id = $8`, db.Time(now.DeactivatedAt), db.Time(now.DeletedAt), now.standing(), db.Time(tx.Now()),
+		db.Text(shutOutBy(actor, was, now)), db.Text(deletedBy(actor, now)), string(was.OrgID), string(was.ID))
 	if err == nil {
 		_, err = Void(ctx, tx, was)
 	}
 	if err == nil && !was.HasWayIn() && now.Closed() != nil {
-		err = EndInvitations(ctx, tx, was)
+		err = endInvitations(ctx, tx, was, rests(actor, now, tx.Now()))
 	}
 	if err != nil {
 		return fmt.Errorf("making user %s %s: %w", was.ID, now.standing(), err)

@@ -14,6 +14,7 @@ import (
 	"parvis/internal/i18n"
 	"parvis/internal/mail"
 	"parvis/internal/naming"
+	"parvis/internal/provisioning"
 	"parvis/internal/session"
 	"parvis/internal/signin"
 	"parvis/internal/upstream"
@@ -21,18 +22,19 @@ import (
 
 // The checks that decide who may come in.
 const (
-	checkLasting    = "lasting_subject" // the subject will be the same the next time
-	checkActive     = "active"          // the user is not deactivated or deleted
-	checkConfirmed  = "owner_confirmed" // an owner comes in only after an owner confirmed what the connection trusts
-	checkSamePerson = "same_person"     // a session is proved again by its own person
-	checkInvitation = "invitation"      // the invitation is still good
-	checkEmail      = "email"           // there is one address, and it is well-formed
-	checkVouched    = "email_verified"  // the provider, or the administrator for it, says that the address is the person's
-	checkDomain     = "domain"          // the organization has proven the address's domain
-	checkKnown      = "known"           // a user has the address, or the connection creates users
-	checkSecond     = "second_subject"  // the connection does not know the user by another subject
-	checkProof      = "own_proof"       // an owner or administrator proved a new link by an earlier credential
-	checkLetter     = "letter"          // a person invited to more than membership opened the letter's link
+	checkLasting    = "lasting_subject"      // the subject will be the same the next time
+	checkActive     = "active"               // the user is not deactivated or deleted
+	checkConfirmed  = "owner_confirmed"      // an owner comes in only after an owner confirmed what the connection trusts
+	checkSamePerson = "same_person"          // a session is proved again by its own person
+	checkInvitation = "invitation"           // the invitation is still good
+	checkEmail      = "email"                // there is one address, and it is well-formed
+	checkVouched    = "email_verified"       // the provider, or the administrator for it, says that the address is the person's
+	checkDomain     = "domain"               // the organization has proven the address's domain
+	checkKnown      = "known"                // a user has the address, or the connection creates users
+	checkSecond     = "second_subject"       // the connection does not know the user by another subject
+	checkSource     = "directory_connection" // the directory that keeps the user names this connection, or none
+	checkProof      = "own_proof"            // an owner or administrator proved a new link by an earlier credential
+	checkLetter     = "letter"               // a person invited to more than membership opened the letter's link
 )
 
 // entrance says how somebody comes in: in which language, whether they saw the
@@ -299,6 +301,13 @@ func (h *Hub) linkKnown(ctx context.Context, tx *db.Tx, a *answer, user director
 	}
 	a.wanted = wanted{user}
 	if err := a.Trace.Require(checkSecond, !second, "", said); err != nil {
+		return directory.User{}, err
+	}
+	by, err := provisioning.ComesInBy(ctx, tx, user)
+	if err == nil {
+		err = a.Trace.Require(checkSource, by == "" || by == a.Connection.ID, "", said)
+	}
+	if err != nil {
 		return directory.User{}, err
 	}
 	if user.Role == directory.Owner || user.Role == directory.Administrator {

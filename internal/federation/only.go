@@ -24,10 +24,9 @@ var (
 
 // Outside returns the people who could not sign in if single sign-on were the only way:
 // no connection that is on has a link to them, and none could link them by their address.
-// To link by address takes a proven domain and a connection that vouches for addresses
-// or, with OpenID Connect, can say that it verified one. Owners and administrators prove
-// a new link by a password that works now, and an owner can use a link only if an owner
-// confirmed the connection.
+// To link by address takes a proven domain and a connection (of those, the one that the person's
+// directory names) that vouches for addresses or, with OpenID Connect, can say that it verified one.
+// Owners and administrators prove a new link by a password that works now; for an owner, an owner confirmed the connection.
 func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory.User, error) {
 	domains, err := domain.Of(ctx, r, directory.System(org), org)
 	if err != nil {
@@ -41,16 +40,17 @@ func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory
 	if err != nil {
 		return nil, err
 	}
-	links := slices.ContainsFunc(all, Connection.links)
 	var outside []directory.User
 	err = r.Rows(ctx, func(scan func(...any) error) error {
 		var u directory.User
 		var proves, linked bool
-		if err := scan(append(u.Targets(), &proves, &linked)...); err != nil {
+		var by db.Text
+		if err := scan(append(u.Targets(), &proves, &linked, &by)...); err != nil {
 			return err
 		}
 		privileged := u.Role == directory.Owner || u.Role == directory.Administrator
-		if address, err := naming.ParseAddress(u.Email); err != nil || !links || privileged && (linked || !proves) || !held[address.Domain] {
+		links := func(c Connection) bool { return c.links() && (by == "" || string(by) == c.ID) }
+		if address, err := naming.ParseAddress(u.Email); err != nil || !slices.ContainsFunc(all, links) || privileged && (linked || !proves) || !held[address.Domain] {
 			outside = append(outside, u)
 		}
 		return nil
@@ -60,8 +60,10 @@ func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory
 			exists (
 				select 1 from identities i
 				join connections c on c.org_id = i.org_id and c.id = i.connection_id and c.state = $2
-				where i.org_id = u.org_id and i.user_id = u.id)
+				where i.org_id = u.org_id and i.user_id = u.id),
+			s.connection_id
 		from users u
+		left join sources s on s.org_id = u.org_id and s.id = u.source_id and u.role <> $3
 		where u.org_id = $1 and u.deactivated_at is null and not exists (
 			select 1 from identities i
 			join connections c on c.org_id = i.org_id and c.id = i.connection_id and c.state = $2
@@ -73,15 +75,15 @@ func Outside(ctx context.Context, r db.Reader, org directory.OrgID) ([]directory
 // links reports whether a connection may link people by their address now.
 func (c Connection) links() bool { return c.State == On && (c.Vouches || c.Protocol == OIDC) }
 
-// ComesIn reports whether a connection lets in somebody with an address, who came by none before: one
-// that may link people by their address, of an organization that holds the domain of the address.
-func ComesIn(ctx context.Context, r db.Reader, org directory.OrgID, address naming.Address) (bool, error) {
+// ComesIn reports whether a connection, any or the one named, lets in somebody with an address, who came by none
+// before: one that may link people by their address, of an organization that holds the domain of the address.
+func ComesIn(ctx context.Context, r db.Reader, org directory.OrgID, address naming.Address, connection string) (bool, error) {
 	held, err := domain.Holds(ctx, r, org, address)
 	if err != nil || !held {
 		return false, err
 	}
 	all, err := connectionsOf(ctx, r, org)
-	return slices.ContainsFunc(all, Connection.links), err
+	return slices.ContainsFunc(all, func(c Connection) bool { return c.links() && (connection == "" || connection == c.ID) }), err
 }
 
 // BreakGlass returns the owners whose passkey could open a session where single sign-on

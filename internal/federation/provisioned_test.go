@@ -2,7 +2,9 @@ package federation_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +13,9 @@ import (
 	"parvis/internal/directory"
 	"parvis/internal/expect"
 	"parvis/internal/federation"
+	"parvis/internal/federation/samltest"
 	"parvis/internal/idptest"
+	"parvis/internal/provisioning"
 )
 
 // A person whom a directory named comes in by the connection of their proven domain, though it
@@ -140,6 +144,67 @@ func TestTheFirstArrivalOfANamedPersonIsMapped(t *testing.T) {
 	if got := w.user(w.org, "bo@elsewhere.example"); got.Role != directory.Helpdesk {
 		t.Errorf("by an invitation: %s", got.Role)
 	}
+}
+
+// Where a directory names the connection of its people, another one links nobody of them, unless an
+// administrator approves it; not even once the named one is gone. Who came in by it before still does.
+func TestADirectoryNamesTheConnectionOfItsPeople(t *testing.T) {
+	w := start(t)
+	idp, other := w.idp(), w.idp()
+	theirs, partners := w.samlConnection(w.org, idp), w.samlConnection(w.org, other)
+	choose := func(org directory.Organization, connection string) error {
+		id := w.Directory(t, org).ID
+		return w.DB.Update(t.Context(), func(tx *db.Tx) error {
+			_, err := w.Sources.Change(t.Context(), tx, directory.Operator(), org.ID, id, provisioning.Settings{Name: "Staff list", Provider: "entra", ConnectionID: connection})
+			return err
+		})
+	}
+	enter := func(c federation.Connection, email string) *idptest.Page {
+		t.Helper()
+		return w.enter(w.Browser(t), map[string]*samltest.IdP{theirs.ID: idp, partners.ID: other}[c.ID], c, person(email))
+	}
+	for _, email := range []string{ada, "bo@alpha.example", "cleo@alpha.example", "dan@alpha.example"} {
+		w.Provision(t, w.org, email, "Somebody")
+	}
+	w.inside(enter(partners, "cleo@alpha.example"), w.org, "Somebody")
+	if err := choose(w.org, theirs.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.refused(w.Browser(t), enter(partners, ada), partners, "directory_connection")
+	w.inside(enter(theirs, ada), w.org, "Somebody")
+	w.inside(enter(partners, "cleo@alpha.example"), w.org, "Somebody")
+	trace := w.refused(w.Browser(t), enter(partners, "bo@alpha.example"), partners, "directory_connection")
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return w.Hub.Approve(ctx, tx, directory.Operator(), w.org.ID, trace.ID)
+	})
+	w.inside(enter(partners, "bo@alpha.example"), w.org, "Somebody")
+	outside := func() (all []string) {
+		t.Helper()
+		found, err := federation.Outside(t.Context(), w.DB, w.org.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range found {
+			all = append(all, u.Email)
+		}
+		slices.Sort(all)
+		return all
+	}
+	expect.Equal(t, "who could not sign in", len(outside()), 0)
+	w.turnOff(theirs)
+	expect.Equal(t, "who could not sign in any more", fmt.Sprint(outside()), fmt.Sprint([]string{ada, "dan@alpha.example"}))
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return w.Hub.Remove(ctx, tx, directory.Operator(), w.org.ID, theirs.ID)
+	})
+	w.refused(w.Browser(t), enter(partners, "dan@alpha.example"), partners, "directory_connection")
+	beta := w.organization("Beta Labs", "beta")
+	if err := choose(beta, partners.ID); !errors.Is(err, provisioning.ErrConnection) {
+		t.Errorf("a connection of the neighbour's: %v", err)
+	}
+	if err := choose(w.org, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.inside(enter(partners, "dan@alpha.example"), w.org, "Somebody")
 }
 
 // A connection of a neighbour reaches nobody whom this organization's directory named.

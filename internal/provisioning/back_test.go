@@ -2,7 +2,9 @@ package provisioning_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +20,9 @@ import (
 func inviting(t *testing.T) *house {
 	t.Helper()
 	h := open(t)
-	h.ComesIn = func(context.Context, db.Reader, directory.OrgID, naming.Address) (bool, error) { return false, nil }
+	h.ComesIn = func(context.Context, db.Reader, directory.OrgID, naming.Address, string) (bool, error) {
+		return false, nil
+	}
 	h.update(func(ctx context.Context, tx *db.Tx) (err error) {
 		settings := h.src.Settings()
 		settings.Invites = true
@@ -74,6 +78,7 @@ func TestWhoComesBackWithoutAWayInIsInvited(t *testing.T) {
 	expect.Equal(t, "active later", h.invited("late@alpha.example"), "1, open 1")
 
 	again := h.hire("again@alpha.example")
+	h.clock.Advance(24 * time.Hour)
 	h.fire(again)
 	expect.Equal(t, "let go", h.invited("again@alpha.example"), "1, open 0")
 	h.hireAgain(again)
@@ -95,10 +100,118 @@ func TestWhoComesBackWithoutAWayInIsInvited(t *testing.T) {
 	h.hireAgain(joined)
 	expect.Equal(t, "who has a way in", h.invited("joined@alpha.example")[:1], "1")
 
-	h.ComesIn = func(context.Context, db.Reader, directory.OrgID, naming.Address) (bool, error) { return true, nil }
+	h.ComesIn = func(context.Context, db.Reader, directory.OrgID, naming.Address, string) (bool, error) {
+		return true, nil
+	}
 	h.fire(late)
 	h.hireAgain(late)
 	expect.Equal(t, "whom a connection lets in", h.invited("late@alpha.example"), "1, open 0")
+}
+
+// A directory that shuts somebody out by mistake and lets them in again writes no second invitation
+// within a day: the first one works again. Whatever a directory says, an address gets seven in a day.
+func TestADirectoryThatSwitchesSomebodyOffAndOnInvitesOnce(t *testing.T) {
+	t.Parallel()
+	h := inviting(t)
+	ana := h.hire("ana@alpha.example")
+	for range 10 {
+		h.clock.Advance(time.Hour)
+		h.fire(ana)
+		h.hireAgain(ana)
+	}
+	expect.Equal(t, "switched off and on for ten hours", h.invited("ana@alpha.example"), "1, open 1")
+	h.clock.Advance(14 * time.Hour)
+	h.fire(ana)
+	expect.Equal(t, "let go after a day", h.invited("ana@alpha.example"), "1, open 0")
+	h.hireAgain(ana)
+	expect.Equal(t, "and hired again", h.invited("ana@alpha.example"), "2, open 1")
+	h.fire(ana)
+	h.update(func(ctx context.Context, tx *db.Tx) error {
+		return directory.Deactivate(ctx, tx, h.owner["alpha"].AsActor(), h.src.OrgID, ana.User.ID)
+	})
+	expect.Equal(t, "shut out by somebody here too", h.invited("ana@alpha.example"), "2, open 0")
+
+	for range 10 { // a person of the same address each time
+		h.clock.Advance(time.Minute)
+		h.delete(h.hire("ben@alpha.example"))
+	}
+	expect.Equal(t, "made and deleted ten times", h.invited("ben@alpha.example"), "6, open 0")
+	h.hire("ben@alpha.example")
+	expect.Equal(t, "and once more", h.invited("ben@alpha.example"), "6, open 0")
+	calls, err := provisioning.Calls(t.Context(), h.DB, h.owner["alpha"].AsActor(), h.src, provisioning.Call{}, 1)
+	if err != nil || len(calls) != 1 {
+		t.Fatalf("%d calls, %v", len(calls), err)
+	}
+	expect.Equal(t, "what the call says last", calls[0].Did[len(calls[0].Did)-1].Key, "provisioning.did.invited_often")
+	h.clock.Advance(24 * time.Hour)
+	h.delete(h.one("ben@alpha.example"))
+	h.hire("ben@alpha.example")
+	expect.Equal(t, "a day later", h.invited("ben@alpha.example"), "7, open 1")
+}
+
+// one finds a person of the source by their address.
+func (h *house) one(email string) provisioning.Provisioned {
+	h.t.Helper()
+	found, err := h.src.People(h.t.Context(), h.DB, provisioning.PeopleQuery{Email: email, Limit: 2})
+	if err != nil || len(found) != 1 {
+		h.t.Fatalf("%d people with the address %s, %v", len(found), email, err)
+	}
+	return found[0]
+}
+
+// A call that shuts somebody out writes them nothing, whatever else it says, and is never refused for
+// that. One that lets somebody in gives them their address first. Who was moved while they were out is
+// told when they are let in.
+func TestWhoIsShutOutIsWrittenNothing(t *testing.T) {
+	t.Parallel()
+	h := inviting(t)
+	org := h.src.OrgID
+	dbtest.Do(t, h.DB, `insert into domains (org_id, id, domain_key, proof, created_at, proven_at) values ($1, 'dom_a', 'alpha.example', '', 1, 1)`, string(org))
+	put := func(p provisioning.Provisioned, email string, active bool) directory.User {
+		t.Helper()
+		what := said(email)
+		what.Active = active
+		now, err := h.put(string(p.User.ID), what)
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect.Equal(t, "active", now.User.Closed() == nil, active)
+		return now.User
+	}
+	newcomer := h.hire("new@alpha.example")
+	put(newcomer, "gone.new@alpha.example", false)
+	expect.Equal(t, "invitations to a newcomer who is let go", h.invited("new@alpha.example")+" "+h.invited("gone.new@alpha.example"), "1, open 0 0, open 0")
+	put(newcomer, "back.new@alpha.example", true)
+	expect.Equal(t, "who comes back with another address", h.invited("gone.new@alpha.example")+" "+h.invited("back.new@alpha.example"), "0, open 0 1, open 1")
+
+	joined := h.hire("ana@alpha.example")
+	dbtest.GivePassword(t, h.DB, string(org), string(joined.User.ID))
+	told := func() (all string) {
+		t.Helper()
+		letters, err := db.List(t.Context(), h.DB, db.Value[string], `select recipient from letters where org_id = $1 and kind = 'email_changed' order by recipient`, string(org))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(letters, " ")
+	}
+	put(joined, "gone.ana@alpha.example", false)
+	put(joined, "lost.ana@alpha.example", false)
+	expect.Equal(t, "letters to who is let go", told(), "")
+	put(joined, "back.ana@alpha.example", true)
+	expect.Equal(t, "letters to who comes back with another address", told(), "ana@alpha.example back.ana@alpha.example")
+	put(joined, "gone.ana@alpha.example", false)
+	put(joined, "back.ana@alpha.example", false)
+	put(joined, "back.ana@alpha.example", true)
+	put(joined, "back.ana@alpha.example", false)
+	put(joined, "back.ana@alpha.example", true)
+	expect.Equal(t, "letters to who comes back with the same one", told(), "ana@alpha.example back.ana@alpha.example")
+
+	now := put(joined, "ana@elsewhere.example", false)
+	expect.Equal(t, "the address of who is let go with one that is refused", now.Email, "back.ana@alpha.example")
+	what := said("ana@elsewhere.example")
+	if _, err := h.put(string(joined.User.ID), what); !errors.Is(err, provisioning.ErrAddressOutside) {
+		t.Errorf("let in with an address that is refused: %v", err)
+	}
 }
 
 func TestABatchThatIsBroughtBackIsInvited(t *testing.T) {
@@ -109,7 +222,7 @@ func TestABatchThatIsBroughtBackIsInvited(t *testing.T) {
 		people = append(people, h.hire(fmt.Sprintf("p%02d@alpha.example", i)))
 	}
 	dbtest.GivePassword(t, h.DB, string(h.src.OrgID), string(people[0].User.ID))
-	h.clock.Advance(time.Minute)
+	h.clock.Advance(24 * time.Hour)
 	for _, p := range people {
 		h.fire(p)
 	}
@@ -172,15 +285,24 @@ func TestABatchThatIsBroughtBackIsRestored(t *testing.T) {
 	for i := range 40 {
 		people = append(people, h.hire(fmt.Sprintf("p%02d@alpha.example", i)))
 	}
-	early, longOut, again, shutOutHere := people[36], people[37], people[38], people[39]
+	early, longOut, again, shutOutHere, onTop := people[36], people[37], people[38], people[39], people[35]
 	h.delete(early)
 	h.fire(longOut)
-	h.clock.Advance(2 * time.Hour)
-	h.update(func(ctx context.Context, tx *db.Tx) error {
-		return directory.Deactivate(ctx, tx, owner, org, shutOutHere.User.ID)
-	})
+	h.clock.Advance(24 * time.Hour)
+	shutOut := func(p provisioning.Provisioned) {
+		t.Helper()
+		h.update(func(ctx context.Context, tx *db.Tx) error {
+			return directory.Deactivate(ctx, tx, owner, org, p.User.ID)
+		})
+	}
+	shutOut(shutOutHere)
 	h.clock.Advance(time.Minute)
-	for _, p := range append(people[:5:5], longOut, again, shutOutHere) {
+	for _, p := range append(people[:2:2], onTop) { // as directories do that delete in two steps
+		h.fire(p)
+	}
+	shutOut(onTop)
+	h.clock.Advance(time.Minute)
+	for _, p := range append(people[:5:5], longOut, again, shutOutHere, onTop) {
 		expect.Equal(t, "held", h.delete(p), false)
 	}
 	other := h.hire(again.User.Email)
@@ -193,8 +315,10 @@ func TestABatchThatIsBroughtBackIsRestored(t *testing.T) {
 		expect.Equal(t, p.User.Email, h.now(org, string(p.User.ID)).Closed(), nil)
 		expect.Equal(t, "invitations to "+p.User.Email, h.invited(p.User.Email), "2, open 1")
 	}
-	for _, p := range []provisioning.Provisioned{longOut, shutOutHere} {
-		expect.Equal(t, p.User.Email, h.now(org, string(p.User.ID)).Closed(), error(directory.ErrDeactivated))
+	for p, by := range map[*provisioning.Provisioned]string{&longOut: h.src.ID, &shutOutHere: "", &onTop: ""} {
+		now := h.now(org, string(p.User.ID))
+		expect.Equal(t, p.User.Email, now.Closed(), error(directory.ErrDeactivated))
+		expect.Equal(t, "who had shut out "+p.User.Email, now.ShutOutBy, by)
 		expect.Equal(t, "invitations to "+p.User.Email, h.invited(p.User.Email), "1, open 0")
 	}
 	for _, p := range []provisioning.Provisioned{early, again} {
@@ -203,6 +327,13 @@ func TestABatchThatIsBroughtBackIsRestored(t *testing.T) {
 	if _, err := h.src.Person(t.Context(), h.DB, string(people[0].User.ID)); err != nil {
 		t.Errorf("the source finds whom it deleted: %v", err)
 	}
+	h.update(func(ctx context.Context, tx *db.Tx) error {
+		return h.Turn(ctx, tx, owner, org, h.src.ID, provisioning.On)
+	})
+	h.hireAgain(longOut)
+	h.hireAgain(shutOutHere)
+	expect.Equal(t, "whom the source had shut out, let in by it", h.now(org, string(longOut.User.ID)).Closed(), nil)
+	expect.Equal(t, "whom somebody here had", h.now(org, string(shutOutHere.User.ID)).Closed(), error(directory.ErrDeactivated))
 }
 
 // hireOut makes a person whom the directory names as somebody who is out.

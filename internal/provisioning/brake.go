@@ -36,16 +36,15 @@ func (s Source) people(ctx context.Context, tx *db.Tx) (n int, err error) {
 	return n, err
 }
 
-// takenSince finds whom source $2 shut out or deleted after $3 and who did not come back. Who was out
-// long before their deletion is one of them: it takes away what shutting out had kept. Who was never in,
-// because the source made them so, is none before their deletion.
-const takenSince = `shut_out_by = $2 and (deactivated_at > $3 and deactivated_at <> created_at or deleted_at > $3)`
+// takenSince chooses whom a source shut out or deleted after a time and who did not come back. Who was
+// never in, because the source made them so, is none before their deletion.
+const takenSince = `(u.shut_out_by = $2 and u.deactivated_at > $3 and u.deactivated_at <> u.created_at or u.deleted_by = $2 and u.deleted_at > $3)`
 
-// taken counts whom the source took away within the hour.
+// taken counts whom the source shut out or deleted within the hour and who did not come back. Who was
+// out long before their deletion counts too: it takes away what shutting out had kept.
 func (s Source) taken(ctx context.Context, tx *db.Tx) (n int, err error) {
 	_, err = tx.One(ctx, db.Into(&n), `
-		select count(*) from users
-		where org_id = $1 and `+takenSince, string(s.OrgID), s.ID, db.Time(tx.Now().Add(-within)))
+		select count(*) from users u where u.org_id = $1 and `+takenSince, string(s.OrgID), s.ID, db.Time(tx.Now().Add(-within)))
 	return n, err
 }
 

@@ -95,7 +95,8 @@ func (s Source) CountPeople(ctx context.Context, r db.Reader, q PeopleQuery) (n 
 	return n, err
 }
 
-// withGroups reads the groups of people, in pieces that each database takes.
+// withGroups reads the groups of people, in pieces that each database takes. It is a cross join for the
+// reason that directory.GroupsOf has.
 func (s Source) withGroups(ctx context.Context, r db.Reader, people []Provisioned) error {
 	at := map[string]int{}
 	for i, p := range people {
@@ -114,8 +115,8 @@ func (s Source) withGroups(ctx context.Context, r db.Reader, people []Provisione
 		found, err := db.List(ctx, r, func(m *membership) []any { return append(db.Into(&m.user), m.group.Targets()...) }, `
 			select m.user_id, `+directory.GroupColumns+`
 			from members m
-			join groups g on g.org_id = m.org_id and g.id = m.group_id and g.source_id = $2
-			where m.org_id = $1 and m.user_id in (`+places+`)
+			cross join groups g
+			where m.org_id = $1 and m.user_id in (`+places+`) and g.org_id = m.org_id and g.id = m.group_id and g.source_id = $2
 			order by g.name_key`, slices.Concat([]any{string(s.OrgID), s.ID}, args)...)
 		if err != nil {
 			return err

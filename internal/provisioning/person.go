@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -89,7 +90,7 @@ func (s *Service) CreatePerson(ctx context.Context, tx *db.Tx, source Source, p 
 	if !p.Active {
 		err = directory.Deactivate(ctx, tx, source.Actor(), source.OrgID, u.ID)
 	} else {
-		err = s.invite(ctx, tx, source, org, u)
+		err = s.invite(ctx, tx, source, directory.Candidate{User: u, Organization: org})
 	}
 	if err != nil {
 		return Provisioned{}, err
@@ -114,19 +115,23 @@ func (s Source) there(ctx context.Context, tx *db.Tx, p Person) error {
 
 // invite sends an invitation to a person without a way in, where the source does so and no
 // connection of the organization would let them in.
-func (s *Service) invite(ctx context.Context, tx *db.Tx, source Source, org directory.Organization, u directory.User) error {
+func (s *Service) invite(ctx context.Context, tx *db.Tx, source Source, who directory.Candidate) error {
+	u := who.User
 	if !source.Invites || u.HasWayIn() {
 		return nil
 	}
-	comesIn, err := s.comesIn(ctx, tx, u)
+	comesIn, err := s.comesIn(ctx, tx, source, u)
 	if err != nil || comesIn {
 		return err
 	}
-	_, err = s.Invitations.Send(ctx, tx, source.Actor(), org, directory.NewInvitation{Email: u.Email, Name: u.Name, Role: u.Role, Language: u.Language})
-	if errors.Is(err, directory.ErrAlreadyInvited) {
+	_, err = s.Invitations.Send(ctx, tx, source.Actor(), who.Organization, directory.NewInvitation{Email: u.Email, Name: u.Name, Role: u.Role, Language: u.Language})
+	switch {
+	case errors.Is(err, directory.ErrAlreadyInvited):
 		return nil
-	}
-	if err == nil {
+	case errors.Is(err, directory.ErrInvitedOften):
+		source.did("invited_often", "Name", u.Name, "Email", u.Email)
+		return nil
+	case err == nil:
 		source.did("invited", "Name", u.Name, "Email", u.Email)
 	}
 	return err
@@ -135,24 +140,35 @@ func (s *Service) invite(ctx context.Context, tx *db.Tx, source Source, org dire
 // Invites reports whether a user who has no way in yet is let in by an invitation: no connection would
 // let them in, and the source that keeps them, if one does, sends invitations.
 func (s *Service) Invites(ctx context.Context, r db.Reader, u directory.User) (bool, error) {
+	var source Source
 	if u.Provisioned() {
-		source, err := sourceByID(ctx, r, u.OrgID, u.SourceID)
-		if err != nil || !source.Invites {
+		var err error
+		if source, err = sourceByID(ctx, r, u.OrgID, u.SourceID); err != nil || !source.Invites {
 			return false, err
 		}
 	}
-	comesIn, err := s.comesIn(ctx, r, u)
+	comesIn, err := s.comesIn(ctx, r, source, u)
 	return err == nil && !comesIn, err
 }
 
-// comesIn reports whether a connection would let a user in who has no way in yet. Owners and
-// administrators would have to prove more than they can (decision 0044).
-func (s *Service) comesIn(ctx context.Context, r db.Reader, u directory.User) (bool, error) {
+// comesIn reports whether a connection would let a user of a source in who has no way in yet. Owners
+// and administrators would have to prove more than they can (decision 0044).
+func (s *Service) comesIn(ctx context.Context, r db.Reader, source Source, u directory.User) (bool, error) {
 	address, err := naming.ParseAddress(u.Email)
 	if err != nil || u.Role == directory.Owner || u.Role == directory.Administrator {
 		return false, err
 	}
-	return s.ComesIn(ctx, r, u.OrgID, address)
+	return s.ComesIn(ctx, r, u.OrgID, address, source.ConnectionID)
+}
+
+// ComesInBy returns the connection that the source of a user names for its people; empty if it names
+// none, or none keeps the user.
+func ComesInBy(ctx context.Context, r db.Reader, u directory.User) (connection string, err error) {
+	if !u.Provisioned() {
+		return "", nil
+	}
+	_, err = r.One(ctx, db.Into((*db.Text)(&connection)), `select connection_id from sources where org_id = $1 and id = $2`, string(u.OrgID), u.SourceID)
+	return connection, err
 }
 
 func keepDocument(ctx context.Context, tx *db.Tx, u directory.User, document []byte) error {
@@ -174,7 +190,7 @@ func (s *Service) PutPerson(ctx context.Context, tx *db.Tx, source Source, was P
 	if was.User.Role == directory.Owner {
 		return s.putOwner(ctx, tx, source, was, p)
 	}
-	u, err := s.setAddress(ctx, tx, source, was.User, p.Email)
+	u, out, err := s.begin(ctx, tx, source, was.User, p)
 	if err != nil {
 		return Provisioned{}, err
 	}
@@ -183,6 +199,7 @@ func (s *Service) PutPerson(ctx context.Context, tx *db.Tx, source Source, was P
 			return Provisioned{}, err
 		}
 		source.did("renamed", "Name", profile.Name)
+		u.Name, u.GivenName, u.FamilyName = profile.Name, profile.GivenName, profile.FamilyName
 	}
 	if err := directory.SetSource(ctx, tx, source.Actor(), u, source.ID, p.ExternalID); err != nil {
 		return Provisioned{}, err
@@ -190,10 +207,31 @@ func (s *Service) PutPerson(ctx context.Context, tx *db.Tx, source Source, was P
 	if err := keepDocument(ctx, tx, u, p.Document); err != nil {
 		return Provisioned{}, err
 	}
-	if err := s.setActive(ctx, tx, source, u, p.Active); err != nil {
-		return Provisioned{}, err
+	if out && p.Active {
+		if err := s.comeBack(ctx, tx, source, u); err != nil {
+			return Provisioned{}, err
+		}
 	}
 	return source.Person(ctx, tx, string(u.ID))
+}
+
+// begin shuts a person out whom the source shuts out, and then gives them the address that it says.
+// Shutting out comes first and letting in last, so that nobody who cannot come in gets a letter; and
+// it is done even if the address is refused. It reports whether they are out.
+func (s *Service) begin(ctx context.Context, tx *db.Tx, source Source, u directory.User, p Person) (directory.User, bool, error) {
+	goes := !p.Active && u.DeactivatedAt.IsZero()
+	if goes {
+		if err := s.shutOut(ctx, tx, source, u); err != nil {
+			return u, true, err
+		}
+		u.DeactivatedAt = tx.Now()
+	}
+	now, err := s.setAddress(ctx, tx, source, u, p.Email)
+	if _, refused := errors.AsType[*fault.Error](err); refused && goes {
+		source.did("address_kept", "Name", u.Name, "Email", p.Email)
+		now, err = u, nil
+	}
+	return now, !u.DeactivatedAt.IsZero(), err
 }
 
 // putOwner keeps an owner as they are: who became one leaves the source's hands. Only what would
@@ -246,24 +284,27 @@ func (s *Service) replaceAddress(ctx context.Context, tx *db.Tx, source Source, 
 	}
 	source.did("moved", "Name", now.Name, "Email", now.Email)
 	if now.Closed() == nil {
-		err = s.invite(ctx, tx, source, org, now)
+		err = s.invite(ctx, tx, source, directory.Candidate{User: now, Organization: org})
 	}
 	return now, err
 }
 
-// setActive shuts a person out at once, or undoes what the source itself did.
-func (s *Service) setActive(ctx context.Context, tx *db.Tx, source Source, u directory.User, active bool) error {
-	switch {
-	case active == u.DeactivatedAt.IsZero():
-		return nil
-	case !active:
-		if err := directory.Deactivate(ctx, tx, source.Actor(), source.OrgID, u.ID); err != nil {
-			return err
-		}
-		source.did("shut_out", "Name", u.Name)
-		return s.brake(ctx, tx, source)
+// shutOut shuts a person out, at once.
+func (s *Service) shutOut(ctx context.Context, tx *db.Tx, source Source, u directory.User) error {
+	if err := directory.Deactivate(ctx, tx, source.Actor(), source.OrgID, u.ID); err != nil {
+		return err
 	}
-	err := s.letIn(ctx, tx, source.Actor(), source, u.ID)
+	source.did("shut_out", "Name", u.Name)
+	return s.brake(ctx, tx, source)
+}
+
+// comeBack undoes that the source itself shut a person out.
+func (s *Service) comeBack(ctx context.Context, tx *db.Tx, source Source, u directory.User) error {
+	org, err := directory.OrganizationByID(ctx, tx, source.OrgID)
+	if err != nil {
+		return err
+	}
+	err = s.letIn(ctx, tx, source.Actor(), source, directory.Candidate{User: u, Organization: org})
 	switch {
 	case errors.Is(err, directory.ErrShutOutHere):
 		source.waitFor(LetInAgain, string(u.ID), u.Name, Details{Email: u.Email})
@@ -285,20 +326,16 @@ func (s *Service) StaysOut(ctx context.Context, tx *db.Tx, source Source, u dire
 
 // letIn lets a person in again. Being shut out ended the invitation of who had no way in yet, so
 // they are invited as somebody new is.
-func (s *Service) letIn(ctx context.Context, tx *db.Tx, actor directory.Actor, source Source, id directory.UserID) error {
-	if err := directory.Reactivate(ctx, tx, actor, source.OrgID, id); err != nil {
+func (s *Service) letIn(ctx context.Context, tx *db.Tx, actor directory.Actor, source Source, who directory.Candidate) error {
+	if err := directory.Reactivate(ctx, tx, actor, source.OrgID, who.User.ID); err != nil {
 		return err
 	}
-	u, err := directory.UserByID(ctx, tx, source.OrgID, id)
-	if err != nil {
+	who.User.DeactivatedAt = time.Time{}
+	source.did("let_in", "Name", who.User.Name)
+	if err := s.Emails.Returned(ctx, tx, who); err != nil {
 		return err
 	}
-	source.did("let_in", "Name", u.Name)
-	org, err := directory.OrganizationByID(ctx, tx, source.OrgID)
-	if err != nil {
-		return err
-	}
-	return s.invite(ctx, tx, source, org, u)
+	return s.invite(ctx, tx, source, who)
 }
 
 // DeletePerson deletes a person. Beyond the measure the person is only shut out, and the deletion
@@ -321,8 +358,10 @@ func (s *Service) DeletePerson(ctx context.Context, tx *db.Tx, source Source, id
 		return false, err
 	}
 	if beyond {
-		if err := s.setActive(ctx, tx, source, u, false); err != nil {
-			return false, err
+		if u.DeactivatedAt.IsZero() {
+			if err := s.shutOut(ctx, tx, source, u); err != nil {
+				return false, err
+			}
 		}
 		source.waitFor(DeletePerson, string(u.ID), u.Name, Details{Email: u.Email})
 		source.held()

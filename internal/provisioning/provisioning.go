@@ -29,8 +29,10 @@ type Service struct {
 	Outbox      *mail.Outbox
 	Base        string // the public address, without a slash at its end
 	// ComesIn reports whether somebody with an address can come in by a connection of their
-	// organization. Connections stand above this package, so app fills it in.
-	ComesIn func(context.Context, db.Reader, directory.OrgID, naming.Address) (bool, error)
+	// organization, or by the one that is named. Connections stand above this package, so app fills it in.
+	ComesIn func(ctx context.Context, r db.Reader, org directory.OrgID, address naming.Address, connection string) (bool, error)
+	// Connects reports whether an organization has a connection; app fills it in too.
+	Connects func(ctx context.Context, r db.Reader, org directory.OrgID, connection string) (bool, error)
 	// Speak runs a call that somebody wrote down as a source would make it, and undoes it. How sources
 	// speak stands above this package too.
 	Speak func(context.Context, Source, Sent) (Call, error)
@@ -59,17 +61,22 @@ const mostSources = 10
 var (
 	ErrProvider       = fault.Field("provider", "provisioning.provider_unknown")
 	ErrNameTaken      = fault.Field("name", "provisioning.name_taken")
+	ErrConnection     = fault.Field("connection_id", "provisioning.connection_unknown")
 	ErrTooManySources = fault.New(fault.Conflict, "provisioning.too_many_sources")
 	ErrStateHeld      = fault.New(fault.Conflict, "provisioning.state_held")
 )
 
 // Source is a directory of a customer.
 type Source struct {
-	OrgID     directory.OrgID
-	ID        string // src_ and 26 characters
-	Name      string
-	Provider  Provider
-	State     State
+	OrgID    directory.OrgID
+	ID       string // src_ and 26 characters
+	Name     string
+	Provider Provider
+	State    State
+	// ConnectionID is the connection that its people come in by; empty for any. One that was removed
+	// lets nobody in, until another one is chosen.
+	ConnectionID string
+
 	Invites   bool // who cannot come in by single sign-on gets an invitation
 	Brake     bool // deletions and memberships beyond the measure are held
 	CreatedAt time.Time
@@ -81,10 +88,10 @@ type Source struct {
 	record    *record // what the call under way did
 }
 
-const sourceColumns = `s.org_id, s.id, s.name, s.provider, s.state, s.invites, s.brake, s.created_at, s.used_at, s.network, s.lost_since, s.lost`
+const sourceColumns = `s.org_id, s.id, s.name, s.provider, s.state, s.connection_id, s.invites, s.brake, s.created_at, s.used_at, s.network, s.lost_since, s.lost`
 
 func (s *Source) targets() []any {
-	return db.Into(&s.OrgID, &s.ID, &s.Name, &s.Provider, &s.State, &s.Invites, &s.Brake, (*db.Time)(&s.CreatedAt),
+	return db.Into(&s.OrgID, &s.ID, &s.Name, &s.Provider, &s.State, (*db.Text)(&s.ConnectionID), &s.Invites, &s.Brake, (*db.Time)(&s.CreatedAt),
 		(*db.Time)(&s.UsedAt), &s.Network, (*db.Time)(&s.lostSince), &s.lost)
 }
 
@@ -142,13 +149,14 @@ func sourcesOf(ctx context.Context, r db.Reader, org directory.OrgID) ([]Source,
 
 // Settings are what an administrator chooses of a source.
 type Settings struct {
-	Name     string
-	Provider Provider
-	Invites  bool
+	Name         string
+	Provider     Provider
+	ConnectionID string
+	Invites      bool
 }
 
 // Settings returns what was chosen of s.
-func (s Source) Settings() Settings { return Settings{s.Name, s.Provider, s.Invites} }
+func (s Source) Settings() Settings { return Settings{s.Name, s.Provider, s.ConnectionID, s.Invites} }
 
 func (n Settings) fields(other Settings) audit.Fields {
 	f := audit.Fields{}
@@ -158,14 +166,17 @@ func (n Settings) fields(other Settings) audit.Fields {
 	if n.Provider != other.Provider {
 		f["provider"] = n.Provider
 	}
+	if n.ConnectionID != other.ConnectionID {
+		f["connection"] = n.ConnectionID
+	}
 	if n.Invites != other.Invites {
 		f["invites"] = n.Invites
 	}
 	return f
 }
 
-// judge returns settings as they are stored, or a fault for every value that is wrong.
-func (n Settings) judge(others []Source, id string) (Settings, error) {
+// judge returns settings of a source as they are stored, or a fault for a value that is wrong.
+func (s *Service) judge(ctx context.Context, r db.Reader, n Settings, of Source, others []Source) (Settings, error) {
 	name, err := naming.CleanName(n.Name, "name")
 	if err != nil {
 		return n, err
@@ -175,11 +186,18 @@ func (n Settings) judge(others []Source, id string) (Settings, error) {
 		return n, ErrProvider
 	}
 	for _, other := range others {
-		if other.ID != id && naming.Fold(other.Name) == naming.Fold(n.Name) {
+		if other.ID != of.ID && naming.Fold(other.Name) == naming.Fold(n.Name) {
 			return n, ErrNameTaken
 		}
 	}
-	return n, nil
+	if n.ConnectionID == "" || n.ConnectionID == of.ConnectionID {
+		return n, nil
+	}
+	found, err := s.Connects(ctx, r, of.OrgID, n.ConnectionID)
+	if err == nil && !found {
+		err = ErrConnection
+	}
+	return n, err
 }
 
 // Create adds a source, which only watches until it is turned on. Only the operator makes one
@@ -198,16 +216,16 @@ func (s *Service) Create(ctx context.Context, tx *db.Tx, actor directory.Actor, 
 	if len(others) >= mostSources {
 		return Source{}, ErrTooManySources.With("Most", mostSources)
 	}
-	if n, err = n.judge(others, ""); err != nil {
+	if n, err = s.judge(ctx, tx, n, Source{OrgID: org}, others); err != nil {
 		return Source{}, err
 	}
 	source := Source{
-		OrgID: org, ID: secret.NewID("src"), Name: n.Name, Provider: n.Provider, State: Watching, Invites: n.Invites, Brake: brake, CreatedAt: tx.Now(),
+		OrgID: org, ID: secret.NewID("src"), Name: n.Name, Provider: n.Provider, State: Watching, ConnectionID: n.ConnectionID, Invites: n.Invites, Brake: brake, CreatedAt: tx.Now(),
 	}
 	if _, err := tx.Exec(ctx, `
-		insert into sources (org_id, id, name, provider, state, invites, brake, created_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		string(org), source.ID, source.Name, string(source.Provider), string(source.State), source.Invites, source.Brake, db.Time(source.CreatedAt)); err != nil {
+		insert into sources (org_id, id, name, provider, state, connection_id, invites, brake, created_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		string(org), source.ID, source.Name, string(source.Provider), string(source.State), db.Text(source.ConnectionID), source.Invites, source.Brake, db.Time(source.CreatedAt)); err != nil {
 		return Source{}, fmt.Errorf("inserting source %s: %w", source.ID, err)
 	}
 	e := source.event(actor, "source.created")
@@ -227,15 +245,15 @@ func (s *Service) Change(ctx context.Context, tx *db.Tx, actor directory.Actor, 
 		return Source{}, err
 	}
 	before := source.Settings()
-	if n, err = n.judge(others, id); err != nil || n == before {
+	if n, err = s.judge(ctx, tx, n, source, others); err != nil || n == before {
 		return source, err
 	}
 	if _, err := tx.Exec(ctx, `
-		update sources set name = $1, provider = $2, invites = $3
-		where org_id = $4 and id = $5`, n.Name, string(n.Provider), n.Invites, string(org), id); err != nil {
+		update sources set name = $1, provider = $2, invites = $3, connection_id = $4
+		where org_id = $5 and id = $6`, n.Name, string(n.Provider), n.Invites, db.Text(n.ConnectionID), string(org), id); err != nil {
 		return Source{}, fmt.Errorf("changing source %s: %w", id, err)
 	}
-	source.Name, source.Provider, source.Invites = n.Name, n.Provider, n.Invites
+	source.Name, source.Provider, source.Invites, source.ConnectionID = n.Name, n.Provider, n.Invites, n.ConnectionID
 	e := source.event(actor, "source.changed")
 	e.Before, e.After = before.fields(n), n.fields(before)
 	return source, audit.Record(ctx, tx, e)

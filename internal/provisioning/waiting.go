@@ -243,7 +243,15 @@ func (s *Service) agree(ctx context.Context, tx *db.Tx, actor directory.Actor, s
 		_, err = s.replaceAddress(ctx, tx, source, directory.Candidate{User: u}, w.Details.Email)
 		return err
 	case LetInAgain:
-		return s.letIn(ctx, tx, actor, source, directory.UserID(w.Subject))
+		u, err := directory.UserByID(ctx, tx, source.OrgID, directory.UserID(w.Subject))
+		if err != nil {
+			return err
+		}
+		org, err := directory.OrganizationByID(ctx, tx, source.OrgID)
+		if err != nil {
+			return err
+		}
+		return s.letIn(ctx, tx, actor, source, directory.Candidate{User: u, Organization: org})
 	case DeletePerson:
 		return directory.Delete(ctx, tx, actor, source.OrgID, directory.UserID(w.Subject))
 	case RemoveMembers:
@@ -328,18 +336,19 @@ func (s *Service) AdoptMembers(ctx context.Context, tx *db.Tx, actor directory.A
 // bringBack undoes what a source took away since a time, and stops it: its next call would say the
 // same again.
 func (s *Service) bringBack(ctx context.Context, tx *db.Tx, actor directory.Actor, source Source, since time.Time) error {
-	all, err := db.List(ctx, tx, func(u *directory.User) []any {
-		return db.Into(&u.ID, (*db.Time)(&u.DeactivatedAt), (*db.Time)(&u.DeletedAt))
-	}, `
-		select id, deactivated_at, deleted_at from users
-		where org_id = $1 and `+takenSince+`
-		order by coalesce(deleted_at, 0) desc, id`, // of several with one address, who had it last
+	org, err := directory.OrganizationByID(ctx, tx, source.OrgID)
+	if err != nil {
+		return err
+	}
+	all, err := db.List(ctx, tx, (*directory.User).Targets, `
+		select `+directory.UserColumns+` from users u where u.org_id = $1 and `+takenSince+`
+		order by coalesce(u.deleted_at, 0) desc, u.id`, // of several with one address, who had it last
 		string(source.OrgID), source.ID, db.Time(since))
 	if err != nil {
 		return err
 	}
 	for _, u := range all {
-		err := s.undo(ctx, tx, actor, source, u)
+		err := s.undo(ctx, tx, actor, source, directory.Candidate{User: u, Organization: org}, since)
 		switch {
 		case errors.Is(err, directory.ErrDenied): // whom this administrator does not govern stays as they are
 		case errors.Is(err, directory.ErrAddressGotten), errors.Is(err, directory.ErrNotFound): // who cannot be restored stays deleted
@@ -353,13 +362,17 @@ func (s *Service) bringBack(ctx context.Context, tx *db.Tx, actor directory.Acto
 	return source.turn(ctx, tx, actor, Stopped)
 }
 
-// undo gives a person whom a source shut out or deleted their standing from before. Who was out
-// already when they were deleted stays out: it may be that somebody here had shut them out.
-func (s *Service) undo(ctx context.Context, tx *db.Tx, actor directory.Actor, source Source, u directory.User) error {
+// undo gives a person whom a source shut out or deleted their standing from before the time since: who
+// was out then stays out, and who had shut them out may let them in.
+func (s *Service) undo(ctx context.Context, tx *db.Tx, actor directory.Actor, source Source, who directory.Candidate, since time.Time) error {
+	u := who.User
 	if !u.DeletedAt.IsZero() {
-		if err := directory.Restore(ctx, tx, actor, source.OrgID, u.ID); err != nil || u.DeactivatedAt.Before(u.DeletedAt) {
+		if err := directory.Restore(ctx, tx, actor, source.OrgID, u.ID); err != nil {
 			return err
 		}
 	}
-	return s.letIn(ctx, tx, actor, source, u.ID)
+	if u.ShutOutBy != source.ID || !u.DeactivatedAt.After(since) || u.DeactivatedAt.Equal(u.CreatedAt) {
+		return nil
+	}
+	return s.letIn(ctx, tx, actor, source, who)
 }

@@ -39,7 +39,7 @@ func open(t *testing.T) *house {
 		DB: d, Outbox: outbox, Base: "https://parvis.example",
 		Invitations: &directory.Invitations{Outbox: outbox, Base: "https://parvis.example"},
 		Emails:      &directory.EmailChanges{Outbox: outbox, Base: "https://parvis.example"},
-		ComesIn: func(context.Context, db.Reader, directory.OrgID, naming.Address) (bool, error) {
+		ComesIn: func(context.Context, db.Reader, directory.OrgID, naming.Address, string) (bool, error) {
 			return true, nil
 		},
 	}}

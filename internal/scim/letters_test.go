@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/administration"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
@@ -52,6 +53,17 @@ func (s *source) connects(t testing.TB) {
 	})
 }
 
+// draft gives the organization a connection that is not on, and returns its id.
+func (s *source) draft(t testing.TB) (id string) {
+	t.Helper()
+	s.w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		c, err := new(federation.Hub).Create(ctx, tx, directory.Operator(), s.org.ID, federation.New{Provider: federation.Entra, Protocol: federation.SAML, Name: "Entra"})
+		id = c.ID
+		return err
+	})
+	return id
+}
+
 // letters counts all letters that were written.
 func (w *world) letters(t testing.TB) (n int) {
 	t.Helper()
@@ -82,13 +94,22 @@ func TestTheSwitchThatInvites(t *testing.T) {
 	expect.Equal(t, "who is shut out", len(w.LettersTo(t, "gone@elsewhere.example")), 0)
 	s.refused(t, 409, "uniqueness", "POST", "/Users", user("partner@elsewhere.example"))
 	expect.Equal(t, "who is there already", len(w.LettersTo(t, "partner@elsewhere.example")), 1)
+	// One that the source names is the only one that lets its people in; it is on, or they are invited.
+	n := s.Settings()
+	n.ConnectionID = s.draft(t)
+	w.Update(t, func(ctx context.Context, tx *db.Tx) (err error) {
+		s.Source, err = w.Sources.Change(ctx, tx, directory.Operator(), s.org.ID, s.ID, n)
+		return err
+	})
+	s.hire(t, "drafted@alpha.example")
+	expect.Equal(t, "by another connection than the source names", len(w.LettersTo(t, "drafted@alpha.example")), 1)
 	s.invites(t, false)
 	s.hire(t, "visitor@elsewhere.example")
 	expect.Equal(t, "with the switch off again", len(w.LettersTo(t, "visitor@elsewhere.example")), 0)
-	expect.Equal(t, "letters of all", w.letters(t), 2)
+	expect.Equal(t, "letters of all", w.letters(t), 3)
 	w.beta.hire(t, "partner@elsewhere.example") // the neighbour's switch is its own
-	expect.Equal(t, "letters of the neighbour", w.letters(t), 2)
-	expect.Equal(t, "calls that say so", strings.Count(strings.Join(s.said(t, provisioning.Done), "\n"), "provisioning.did.invited"), 2)
+	expect.Equal(t, "letters of the neighbour", w.letters(t), 3)
+	expect.Equal(t, "calls that say so", strings.Count(strings.Join(s.said(t, provisioning.Done), "\n"), "provisioning.did.invited"), 3)
 }
 
 // Somebody who has not joined is invited at a changed address, once, and no longer at the former one.
@@ -120,6 +141,32 @@ func TestAChangedAddressIsInvitedOnce(t *testing.T) {
 	at = "/Users/" + s.hire(t, "quiet@elsewhere.example").id()
 	s.must(t, 200, "PATCH", at, patch(`{"op":"replace","path":"userName","value":"quiet@other.example"}`))
 	expect.Equal(t, "letters with the switch off", len(w.LettersTo(t, "quiet@other.example")), 0)
+}
+
+// Who is shut out and moved in one call is written nothing. They are told when an administrator lets
+// them in again.
+func TestWhoWasMovedWhileShutOutIsToldAfterwards(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	s := w.alpha
+	s.proves(t, "alpha.example")
+	id := s.hire(t, "ana@alpha.example").id()
+	dbtest.GivePassword(t, w.DB, string(s.org.ID), id)
+	s.must(t, 200, "PATCH", "/Users/"+id, patch(`{"op":"replace","path":"userName","value":"gone.ana@alpha.example"}`, `{"op":"replace","path":"active","value":false}`))
+	expect.Equal(t, "letters to who is shut out", w.letters(t), 0)
+	reactivate, _ := administration.DeedNamed("reactivate")
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return w.Site.Administration.DoTo(ctx, tx, directory.Operator(), s.org.ID, reactivate, directory.UserID(id))
+	})
+	for _, email := range []string{"ana@alpha.example", "gone.ana@alpha.example"} {
+		expect.Equal(t, "letters to "+email, len(w.LettersTo(t, email)), 1)
+	}
+	// Nobody is moved back by the letter: the directory would only say it again.
+	w.Browser(t).Get(w.NotMe(t, "ana@alpha.example", idptest.Sentence(t, "mail.email_changed.subject", "Organization", s.org.DisplayName))).Form("main").Submit("")
+	now, err := directory.UserByID(t.Context(), w.DB, s.org.ID, directory.UserID(id))
+	if err != nil || now.Email != "gone.ana@alpha.example" || now.DisownedAt.IsZero() {
+		t.Errorf("after the link: %s, disowned at %s, %v", now.Email, now.DisownedAt, err)
+	}
 }
 
 // A changed address of somebody who signs in is written to both addresses, and nobody is invited.

@@ -144,7 +144,7 @@ func (s *Sender) callNow(ctx context.Context, w Webhook, e audit.Stored) (Attemp
 	if err != nil {
 		return Attempt{}, err
 	}
-	text, err := line(e, w.Form, w.Values)
+	text, err := w.line(e)
 	if err != nil {
 		return Attempt{}, err
 	}

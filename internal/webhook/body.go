@@ -12,7 +12,8 @@ import (
 	"parvis/internal/audit"
 )
 
-// bodyVersion is the shape of bodies. It only grows; another shape would be another version.
+// bodyVersion is the newest shape of bodies, which new webhooks get. A shape only grows; another one
+// would be another version, and who has a webhook by then keeps theirs.
 const bodyVersion = 1
 
 // timeFormat is RFC 3339 in UTC with microseconds.
@@ -66,10 +67,10 @@ type values struct {
 	After      audit.Fields `json:"after"`
 }
 
-// bodyOf returns an event as it is sent.
-func bodyOf(e audit.Stored, withValues bool) body {
+// bodyOf returns an event as a webhook is sent it.
+func bodyOf(e audit.Stored, w Webhook) body {
 	b := body{
-		Type: string(e.Action), ID: e.ID, Timestamp: e.At.UTC().Format(timeFormat), Version: bodyVersion,
+		Type: string(e.Action), ID: e.ID, Timestamp: e.At.UTC().Format(timeFormat), Version: w.Version,
 		Organization: orNull(e.OrgID), Actor: actor{audit.KindOf(e.Actor), e.Actor}, Changed: changedBy(e), Result: string(e.Result),
 		Reference: orNull(e.Origin.Request), Session: orNull(e.Session), Method: orNull(e.Method), Region: orNull(e.Region), Checkpoint: checkpointOf(e),
 	}
@@ -80,7 +81,7 @@ func bodyOf(e audit.Stored, withValues bool) body {
 	if kind := audit.Actions[e.Action].Object; kind != audit.Nothing && e.Target != "" {
 		b.Object = &object{string(kind), e.Target}
 	}
-	if withValues {
+	if w.Values {
 		b.Values = &values{e.ActorName, e.TargetName, e.Origin.Network, e.Origin.Agent, orEmpty(e.Before), orEmpty(e.After)}
 	}
 	return b
@@ -107,11 +108,15 @@ func orNull(s string) *string {
 	return &s
 }
 
-// line returns an event in the form of a webhook, without a line break.
-func line(e audit.Stored, form Form, withValues bool) ([]byte, error) {
-	var what any = bodyOf(e, withValues)
-	if form == OCSF {
-		what = ocsf(e, withValues)
+// line returns an event in the form of a webhook, without a line break. A webhook that a newer release
+// made may have a version that this one does not know: its own nodes send that.
+func (w Webhook) line(e audit.Stored) ([]byte, error) {
+	if w.Version > bodyVersion {
+		return nil, fmt.Errorf("webhook %s is sent version %d of bodies, and this release knows %d", w.ID, w.Version, bodyVersion)
+	}
+	var what any = bodyOf(e, w)
+	if w.Form == OCSF {
+		what = ocsf(e, w.Values)
 	}
 	text, err := json.Marshal(what)
 	if err != nil {
@@ -122,10 +127,11 @@ func line(e audit.Stored, form Form, withValues bool) ([]byte, error) {
 
 // Lines returns what writes events as a log without values has them, a line for each.
 func Lines(into io.Writer) func([]audit.Stored) error {
+	w := Webhook{Settings: Settings{Form: Own}, Version: bodyVersion}
 	return func(events []audit.Stored) error {
 		var all []byte
 		for _, e := range events {
-			text, err := line(e, Own, false)
+			text, err := w.line(e)
 			if err != nil {
 				return err
 			}

@@ -62,9 +62,9 @@ func (s *Sender) Sweep(ctx context.Context, d *db.DB) error {
 				select 1 from webhook_retries r where r.org_id = w.org_id and r.webhook_id = w.id and r.next_try_at <= $1)
 		from webhooks w
 		left join audit_logs l on l.org_id = w.org_id
-		where w.state = 'on' and `+directory.NotDeleted("w.org_id")+` and (w.next_try_at is null or w.next_try_at <= $1)
+		where w.state = 'on' and w.version <= $2 and `+directory.NotDeleted("w.org_id")+` and (w.next_try_at is null or w.next_try_at <= $1)
 			and (w.tested_at is null or w.parked_at is not null or l.size > w.cursor + 1 or exists (
-				select 1 from webhook_retries r where r.org_id = w.org_id and r.webhook_id = w.id and r.next_try_at <= $1))`, db.Time(d.Now()))
+				select 1 from webhook_retries r where r.org_id = w.org_id and r.webhook_id = w.id and r.next_try_at <= $1))`, db.Time(d.Now()), bodyVersion)
 	if err != nil {
 		return err
 	}
@@ -283,7 +283,7 @@ func (a answer) taken() bool { return a.status >= 200 && a.status < 300 }
 
 // call sends one event.
 func (s *Sender) call(ctx context.Context, w Webhook, k signer, e audit.Stored) answer {
-	text, err := line(e, w.Form, w.Values)
+	text, err := w.line(e)
 	if err != nil {
 		s.Log.ErrorContext(ctx, "writing an event", "webhook", w.ID, "error", err.Error())
 		return answer{why: "failed"}

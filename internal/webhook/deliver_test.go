@@ -15,6 +15,7 @@ import (
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
+	"parvis/internal/dbtest"
 	"parvis/internal/directory"
 	"parvis/internal/expect"
 	"parvis/internal/outbound"
@@ -66,6 +67,32 @@ func TestReceiversVerifyWithTheStandardsLibrary(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect.Equal(t, "secrets that are left", h.count(`select count(*) from webhook_secrets where org_id = $1`, string(w.OrgID)), 1)
+}
+
+// A webhook keeps the version of bodies of when it was made. One that a newer release made is left to
+// its nodes, and loses nothing.
+func TestAWebhookKeepsTheVersionOfItsBodies(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	h := open(t, r.name())
+	w, _ := h.add("alpha", r.URL)
+	expect.Equal(t, "the version of a new one", h.now(w).Version, 1)
+	h.sweep()
+	r.take()
+	for _, version := range []int{2, 1} {
+		dbtest.Do(t, h.DB, `update webhooks set version = $1 where org_id = $2 and id = $3`, version, string(w.OrgID), w.ID)
+		h.record("alpha", "user.deactivated", 1)
+		h.sweep()
+		got := r.take()
+		expect.Equal(t, fmt.Sprint("what came with version ", version), len(got), map[int]int{2: 0, 1: 2}[version])
+		for _, one := range got {
+			expect.Equal[any](t, "version", one.event(t)["version"], 1.0)
+		}
+	}
+	dbtest.Do(t, h.DB, `update webhooks set version = 2 where org_id = $1 and id = $2`, string(w.OrgID), w.ID)
+	if _, err := h.sender.Try(t.Context(), h.owner["alpha"], w.OrgID, w.ID); err == nil {
+		t.Error("a body of an unknown version is written")
+	}
 }
 
 func TestAPublicKeyVerifiesToo(t *testing.T) {

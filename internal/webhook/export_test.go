@@ -2,6 +2,8 @@ package webhook
 
 import (
 	"time"
+
+	"parvis/internal/audit"
 )
 
 // Idle waits until nothing is on the way.
@@ -18,8 +20,10 @@ func (s *Sender) Idle(patience time.Duration) bool {
 	return false
 }
 
+// LineOf returns an event as a new webhook is sent it.
+func LineOf(e audit.Stored, form Form, values bool) ([]byte, error) {
+	return Webhook{Settings: Settings{Form: form, Values: values}, Version: bodyVersion}.line(e)
+}
+
 // What the tests of the forms call.
-var (
-	LineOf     = line
-	RetryAfter = retryAfter
-)
+var RetryAfter = retryAfter

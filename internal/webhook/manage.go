@@ -51,14 +51,14 @@ func (s *Sender) Create(ctx context.Context, tx *db.Tx, actor directory.Actor, o
 	if err != nil {
 		return Webhook{}, "", err
 	}
-	w := Webhook{Settings: settings, OrgID: org, ID: secret.NewID("whk"), On: true, Cursor: size - 1, CreatedAt: tx.Now(), ChangedAt: tx.Now()}
+	w := Webhook{Settings: settings, OrgID: org, ID: secret.NewID("whk"), Version: bodyVersion, On: true, Cursor: size - 1, CreatedAt: tx.Now(), ChangedAt: tx.Now()}
 	if err := s.keep(&w, headers); err != nil {
 		return Webhook{}, "", err
 	}
 	if _, err := tx.Exec(ctx, `
-		insert into webhooks (org_id, id, name, kind, form, address, events, with_values, headers, headers_sealed, state, why, cursor, failures, created_at, changed_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'on', '', $11, 0, $12, $12)`,
-		string(org), w.ID, w.Name, string(w.Kind), string(w.Form), w.Address, strings.Join(w.Events, " "), w.Values, strings.Join(w.Headers, " "), w.sealed,
+		insert into webhooks (org_id, id, name, kind, form, address, events, with_values, version, headers, headers_sealed, state, why, cursor, failures, created_at, changed_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'on', '', $12, 0, $13, $13)`,
+		string(org), w.ID, w.Name, string(w.Kind), string(w.Form), w.Address, strings.Join(w.Events, " "), w.Values, w.Version, strings.Join(w.Headers, " "), w.sealed,
 		w.Cursor, db.Time(tx.Now())); err != nil {
 		return Webhook{}, "", fmt.Errorf("keeping webhook %s: %w", w.ID, err)
 	}

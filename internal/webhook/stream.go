@@ -65,7 +65,7 @@ func (s *Sender) lines(ctx context.Context, r db.Reader, w Webhook) (message, *b
 	}
 	for _, e := range events {
 		if w.wants(e.Action) {
-			text, err := line(e, w.Form, w.Values)
+			text, err := w.line(e)
 			if err != nil {
 				return m, nil, err
 			}

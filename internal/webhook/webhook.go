@@ -99,6 +99,7 @@ type Webhook struct {
 
 	OrgID     directory.OrgID // empty for the installation's
 	ID        string          // whk_ and 26 characters
+	Version   int             // of its bodies
 	Headers   []string        // the names of its own
 	On        bool
 	Why       Why // it is off
@@ -235,11 +236,11 @@ func (s *Sender) client(org directory.OrgID) *outbound.Client {
 	return s.Strict
 }
 
-const columns = `w.org_id, w.id, w.name, w.kind, w.form, w.address, w.events, w.with_values, w.headers, w.headers_sealed, w.state = 'on', w.why,
+const columns = `w.org_id, w.id, w.name, w.kind, w.form, w.address, w.events, w.with_values, w.version, w.headers, w.headers_sealed, w.state = 'on', w.why,
 	w.cursor, w.failures, w.parked_at, w.told_at, w.next_try_at, w.taken_at, w.tested_at, w.created_at, w.changed_at`
 
 func (w *Webhook) targets() []any {
-	return db.Into(&w.OrgID, &w.ID, &w.Name, &w.Kind, &w.Form, &w.Address, db.Words(&w.Events), &w.Values, db.Words(&w.Headers), &w.sealed, &w.On, &w.Why,
+	return db.Into(&w.OrgID, &w.ID, &w.Name, &w.Kind, &w.Form, &w.Address, db.Words(&w.Events), &w.Values, &w.Version, db.Words(&w.Headers), &w.sealed, &w.On, &w.Why,
 		&w.Cursor, &w.Failures, (*db.Time)(&w.ParkedAt), (*db.Time)(&w.toldAt), (*db.Time)(&w.NextTryAt), (*db.Time)(&w.TakenAt), (*db.Time)(&w.TestedAt),
 		(*db.Time)(&w.CreatedAt), (*db.Time)(&w.ChangedAt))
 }

@@ -52,7 +52,7 @@ func (s shown) oneSource(c *client, q request) error {
 		return err
 	}
 	return s.print(c, r, func() error {
-		return facts(c.t.Out, "ID", one.ID, "Name", one.Name, "Provider", one.Provider, "State", one.State, "Address", one.Address, "Invites people", yes(one.Invites),
+		return facts(c.t.Out, "ID", one.ID, "Name", one.Name, "Provider", one.Provider, "State", one.State, "Address", one.Address, "Comes in by", told(one.ConnectionID), "Invites people", yes(one.Invites),
 			"Brake", yes(one.Brake), "Waiting", count(one.Waiting), "Last call", moment(one.UsedAt))
 	})
 }

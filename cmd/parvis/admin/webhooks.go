@@ -61,7 +61,7 @@ func (s shown) oneWebhook(c *client, q request) error {
 		if w.Why != nil {
 			why = *w.Why
 		}
-		return facts(c.t.Out, "ID", w.ID, "Name", w.Name, "Kind", w.Kind, "State", w.State, "Why", why, "Address", w.Address, "Events", strings.Join(w.Events, " "), "Form", w.Form,
+		return facts(c.t.Out, "ID", w.ID, "Name", w.Name, "Kind", w.Kind, "State", w.State, "Why", why, "Address", w.Address, "Events", strings.Join(w.Events, " "), "Form", w.Form, "Version", count(w.Version),
 			"Names and values", yes(w.Values), "Headers", strings.Join(w.Headers, " "), "Sequence", strconv.FormatInt(w.Sequence, 10), "Behind", strconv.FormatInt(w.Behind, 10),
 			"Failures in a row", strconv.FormatInt(w.Failures, 10), "Parked", moment(w.ParkedAt), "Next try", moment(w.NextTryAt), "Last taken", moment(w.TakenAt))
 	})

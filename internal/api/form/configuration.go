@@ -72,10 +72,14 @@ type ConfiguredPlacement struct {
 	Placement
 }
 
-// ConfiguredSource is a directory that keeps people here, without its state and its tokens.
+// ConfiguredSource is a directory that keeps people here, without its state and its tokens. The
+// connection that its people come in by stands in it by its name.
 type ConfiguredSource struct {
-	ID string `json:"id"`
-	SourceSettings
+	ID         string  `json:"id"`
+	Name       string  `json:"name"`
+	Provider   string  `json:"provider" enum:"entra okta onelogin jumpcloud google ping other"`
+	Connection *string `json:"connection"` // null for any
+	Invites    bool    `json:"invites"`    // who cannot come in by single sign-on gets an invitation
 }
 
 // ConfiguredWebhook is an address to which events are sent, without its state and its place in the

@@ -6,14 +6,18 @@ import "time"
 type SourceSettings struct {
 	Name     string `json:"name"`
 	Provider string `json:"provider" enum:"entra okta onelogin jumpcloud google ping other"`
-	Invites  bool   `json:"invites"` // who cannot come in by single sign-on gets an invitation
+	// ConnectionID is the connection that its people come in by; null for any.
+	ConnectionID *string `json:"connection_id"`
+
+	Invites bool `json:"invites"` // who cannot come in by single sign-on gets an invitation
 }
 
 // NewSource is a source to be made. It only watches until it is turned on.
 type NewSource struct {
-	Name     string `json:"name"`
-	Provider string `json:"provider" enum:"entra okta onelogin jumpcloud google ping other"`
-	Invites  bool   `json:"invites" optional:"true"`
+	Name         string  `json:"name"`
+	Provider     string  `json:"provider" enum:"entra okta onelogin jumpcloud google ping other"`
+	ConnectionID *string `json:"connection_id" optional:"true"` // that its people come in by; any unless sent
+	Invites      bool    `json:"invites" optional:"true"`
 }
 
 // Source is a directory of the customer's that keeps people and groups here by SCIM.

@@ -39,6 +39,7 @@ type Webhook struct {
 	ID   string `json:"id"`
 	Kind string `json:"kind" enum:"events log"`
 	WebhookSettings
+	Version   int        `json:"version"` // of its bodies
 	Headers   []string   `json:"headers"` // their names
 	State     string     `json:"state" enum:"on parked off"`
 	Why       *string    `json:"why"`      // it is off
