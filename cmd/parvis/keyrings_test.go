@@ -17,6 +17,7 @@ import (
 	"parvis/cmd/parvis/keyring"
 	"parvis/internal/expect"
 	"parvis/internal/idptest"
+	"parvis/internal/loopback"
 	"parvis/internal/secret"
 )
 
@@ -228,7 +229,7 @@ func TestSEC3TwoNodesChangeOverTogether(t *testing.T) {
 		t.Skip("SQLite has one node")
 	}
 	l := live(t)
-	there, base := t.TempDir(), "http://localhost:"+freePort(t)
+	there, base := t.TempDir(), "http://localhost:"+loopback.Port()
 	path, copied := filepath.Join(l.dir, "data", "keys"), filepath.Join(there, "data", "keys")
 	cp := func() {
 		t.Helper()

@@ -15,7 +15,7 @@ import (
 
 // fuzzKeys are always the same, so that findings are those of the next run too.
 func fuzzKeys() secret.Keys {
-	ring := secret.Ring{{ID: "k_fuzz", Bytes: bytes.Repeat([]byte{7}, 32)}}
+	ring := secret.NewRing(secret.Key{ID: "k_fuzz", Bytes: bytes.Repeat([]byte{7}, 32)})
 	return secret.Keys{Sealing: ring, Pepper: ring, Lookup: ring}
 }
 

@@ -7,7 +7,7 @@ import (
 
 // A turn is held by one transaction of this process that lost several races on PostgreSQL. Those that
 // begin meanwhile wait a moment, so that it meets few others. Without it a long transaction among many
-// short ones on the same pages can lose for as long as they come: whoever commits first wins.
+// short ones on the same pages can lose for as long as they come: the first to commit wins.
 type turn chan struct{}
 
 // losses is after how many lost races a transaction takes the turn.
@@ -26,7 +26,7 @@ func (t turn) take(ctx context.Context, until time.Time) (leave func()) {
 	}
 }
 
-// longestTurn is how long others wait for who holds the turn. Where all have lost races, because the
+// longestTurn is how long others wait for the one who holds the turn. Where all have lost races, because the
 // machine has too much to do, they so run one after another, which is what ends it.
 const longestTurn = time.Second
 

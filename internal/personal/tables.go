@@ -26,7 +26,7 @@ const (
 var tables = []kept{
 	// Who the person is.
 	{"users", "org_id = {org} and id = {person}", "id email email_since display_name given_name family_name role state language time_zone created_at changed_at profile_since " +
-		"last_sign_in_at deactivated_at deleted_at disowned_at second_step has_password linked passwordless_at break_glass_since source_id external_id shut_out_by picture",
+		"last_sign_in_at deactivated_at deleted_at disowned_at second_step has_password linked passwordless_at break_glass_since source_id external_id shut_out_by deleted_by moved_from picture",
 		"signed_in_at voided_at", "the last sign-in once more; where a sweep looks first"},
 	{"images", "org_id = {org} and id = {picture}", "id content created_at", "", ""},
 	{"groups", `org_id = {org} and id in (select m.group_id from members m where m.org_id = {org} and m.user_id = {person})`, "id name",

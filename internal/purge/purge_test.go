@@ -21,7 +21,7 @@ import (
 type world struct {
 	*db.DB
 	clock   *dbtest.Clock
-	sealing secret.Ring
+	sealing *secret.Ring
 	logs    *audit.Logs
 	roots   string
 }
