@@ -66,7 +66,7 @@ func TestEventsAreExportedAsTheLogListsThem(t *testing.T) {
 	expect.Equal(t, "something of the neighbour", strings.Contains(all.Body, "of beta"), false) // with a space, which no id has
 
 	table := cells(t, seen(t, b.Get(eventExport+"?action=domain.lapsed"), 200).Form("main").Fill("format", "csv").Submit(""))
-	expect.Equal(t, "columns", strings.Join(table[0], " "), "sequence time_utc id actor actor_name action result target target_name before after network agent request erased")
+	expect.Equal(t, "columns", strings.Join(table[0], " "), "sequence time_utc id actor actor_name action result target target_name before after network agent request erased session method region")
 	expect.Equal(t, "names that are formulas", fmt.Sprint(table[1][4], " ", table[1][8]), `'=cmd|'/c calc'!A0 '+1;'@x`)
 
 	exported := w.events(t, w.alpha.ID, "audit.exported")

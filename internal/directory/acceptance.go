@@ -17,7 +17,8 @@ import (
 var invitationColumns = `i.org_id, i.id, i.email, i.display_name, i.role, i.language, i.created_at, i.expires_at,
 	i.opened_at, i.accepted_at, i.withdrawn_at, i.replaced_at, i.letter_id, ` + mail.DeliveryColumns + `,
 	i.invited_by, i.asked_kind, i.asked_right, v.role, v.deactivated_at,
-	(select t.id` + addressee + ` and ` + invitable + `), exists (select 1` + addressee + ` and not ` + invitable + `)`
+	(select t.id` + addressee + ` and ` + invitable + `), exists (select 1` + addressee + ` and not ` + invitable + `),
+	exists (select 1` + addressee + ` and t.deactivated_at is not null and not ` + wayIn(`t`) + `)`
 
 // addressee finds the user t who has the address of an invitation i, and invitable says whether the
 // invitation is to that user: they have no way in yet, and keep the role of their invitation.
@@ -33,7 +34,7 @@ func (i *Invitation) targets() []any {
 	return append(db.Into(&i.OrgID, &i.ID, &i.Email, &i.Name, &i.Role, &i.Language,
 		(*db.Time)(&i.CreatedAt), (*db.Time)(&i.ExpiresAt), (*db.Time)(&i.OpenedAt), (*db.Time)(&i.AcceptedAt),
 		(*db.Time)(&i.WithdrawnAt), (*db.Time)(&i.ReplacedAt), &i.letterID),
-		append(append(i.Letter.Targets(), i.By.Targets()...), (*db.Text)(&i.UserID), &i.taken)...)
+		append(append(i.Letter.Targets(), i.By.Targets()...), (*db.Text)(&i.UserID), &i.taken, &i.rests)...)
 }
 
 func oneInvitation(ctx context.Context, r db.Reader, where string, args ...any) (Invitation, bool, error) {
@@ -101,9 +102,9 @@ type Invited struct {
 }
 
 // InvitationsTo finds the open invitations to an address in org or, if org is empty, in all
-// organizations that are not suspended.
+// organizations that are not suspended. One that rests is none for now.
 func InvitationsTo(ctx context.Context, r db.Reader, address naming.Address, org OrgID) ([]Invited, error) {
-	return db.List(ctx, r, func(i *Invited) []any {
+	all, err := db.List(ctx, r, func(i *Invited) []any {
 		return append(i.Invitation.targets(), i.Organization.Targets()...)
 	}, `
 		select `+invitationColumns+`, `+OrganizationColumns+`
@@ -115,6 +116,7 @@ func InvitationsTo(ctx context.Context, r db.Reader, address naming.Address, org
 			and i.accepted_at is null and i.withdrawn_at is null and i.replaced_at is null
 		order by o.created_at, o.id
 		limit 100`, address.Key, string(org))
+	return slices.DeleteFunc(all, func(i Invited) bool { return i.rests }), err
 }
 
 // OpenInvitation records when the form behind a link was first sent, whatever came of it.

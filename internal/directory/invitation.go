@@ -58,6 +58,7 @@ type Invitation struct {
 
 	letterID string
 	taken    bool // a user has the address whom the invitation is not to
+	rests    bool // that user has no way in and is shut out, and may be let in again
 }
 
 // RenewableFor is how long after an invitation was made the holder of its expired link can have
@@ -132,6 +133,9 @@ func (i Invitation) Usable(now time.Time) error {
 	case InvitationBounced:
 		return ErrInvitationRefused
 	case InvitationTaken:
+		if i.rests {
+			return ErrInvitationWithdrawn // a stranger with the link does not learn whom a directory shut out
+		}
 		return ErrInvitationTaken
 	case InvitationExpired:
 		return ErrInvitationExpired

@@ -2,6 +2,7 @@ package federation
 
 import (
 	"context"
+	"slices"
 
 	"parvis/internal/db"
 	"parvis/internal/directory"

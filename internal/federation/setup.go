@@ -90,6 +90,7 @@ func SetupLinkByToken(ctx context.Context, r db.Reader, token secret.Token) (Set
 	if err != nil {
 		return SetupLink{}, Connection{}, directory.Organization{}, err
 	}
+	audit.Admitted(ctx, audit.Admission{Actor: l.ID, Method: audit.ByLink})
 	c, org, err := connectionByID(ctx, r, l.ConnectionID)
 	return l, c, org, err
 }

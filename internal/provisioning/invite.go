@@ -6,6 +6,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/naming"
 )
 
 // invite sends an invitation to a person without a way in, where the source does so and no
