@@ -116,7 +116,7 @@ func InvitationsTo(ctx context.Context, r db.Reader, address naming.Address, org
 			and i.accepted_at is null and i.withdrawn_at is null and i.replaced_at is null
 		order by o.created_at, o.id
 		limit 100`, address.Key, string(org))
-	return slices.DeleteFunc(all, func(i Invited) bool { return i.rests }), err
+	return slices.DeleteFunc(all, func(i Invited) bool { return i.Invitation.rests }), err
 }
 
 // OpenInvitation records when the form behind a link was first sent, whatever came of it.
