@@ -418,3 +418,27 @@ func TestWhoHadAnAddressLastComesBack(t *testing.T) {
 		expect.Equal(t, "who had it last", got.DeletedAt.IsZero(), true)
 	}
 }
+
+// A call that shuts somebody out and is refused for a name is undone, so there is no batch and no letter.
+func TestACallThatIsRefusedMakesNoBatch(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	var people []provisioning.Provisioned
+	for i := range 12 {
+		people = append(people, h.hire(fmt.Sprintf("p%02d@alpha.example", i)))
+	}
+	h.clock.Advance(time.Minute)
+	for _, p := range people[:10] {
+		h.fire(p)
+	}
+	what := said(people[10].User.Email)
+	what.Active, what.Name = false, strings.Repeat("x", 1000)
+	if _, err := h.put(string(people[10].User.ID), what); err == nil {
+		t.Error("a name of 1,000 letters is taken")
+	}
+	expect.Equal(t, "is in", h.now(h.src.OrgID, string(people[10].User.ID)).Closed(), nil)
+	expect.Equal(t, "what waits", len(h.waiting()), 0)
+	expect.Equal(t, "letters after ten", h.letters(), 0)
+	h.fire(people[11])
+	expect.Equal(t, "letters after eleven", h.letters(), 1)
+}

@@ -48,9 +48,18 @@ func (s Source) taken(ctx context.Context, tx *db.Tx) (n int, err error) {
 	return n, err
 }
 
-// took reports whether taken counts a person who is not deleted.
-func (s Source) took(tx *db.Tx, u directory.User) bool {
-	return u.ShutOutBy == s.ID && u.DeactivatedAt.After(tx.Now().Add(-within)) && !u.DeactivatedAt.Equal(u.CreatedAt)
+// more returns how many more taken counts once the source deletes a person: none if it counts them
+// already.
+func (s Source) more(tx *db.Tx, u directory.User) int {
+	if s.shutOutSince(u, tx.Now().Add(-within)) {
+		return 0
+	}
+	return 1
+}
+
+// shutOutSince reports whether the source shut a person out after a time who was in before, as takenSince has it.
+func (s Source) shutOutSince(u directory.User, since time.Time) bool {
+	return u.ShutOutBy == s.ID && u.DeactivatedAt.After(since) && !u.DeactivatedAt.Equal(u.CreatedAt)
 }
 
 // beyondMeasure reports whether the source would have taken away too many with so many more. A batch

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"parvis/internal/db"
@@ -61,9 +62,11 @@ func (s Source) did(key string, pairs ...any) {
 	}
 }
 
-// undone forgets what was done, except for what an administrator is asked for.
+// undone forgets what was done, except for what an administrator is asked for. Whom the call had shut
+// out is in again, and makes no batch.
 func (r *record) undone() {
 	r.did = nil
+	r.waits = slices.DeleteFunc(r.waits, func(w waits) bool { return w.kind == WholeBatch })
 	for _, w := range r.waits {
 		r.did = append(r.did, w.reason())
 	}

@@ -258,12 +258,9 @@ func (s *Service) comeBack(ctx context.Context, tx *db.Tx, source Source, u dire
 }
 
 // StaysOut hears from a source that somebody is out. If it had asked an administrator to let them in
-// again, it no longer does.
-func (s *Service) StaysOut(ctx context.Context, tx *db.Tx, source Source, u directory.User) error {
-	if u.DeactivatedAt.IsZero() || u.ShutOutBy == source.ID {
-		return nil // then it asked for nothing
-	}
-	return source.overtake(ctx, tx, LetInAgain, string(u.ID))
+// again, it no longer does, even if somebody here let them in meanwhile.
+func (s Source) StaysOut(ctx context.Context, tx *db.Tx, u directory.User) error {
+	return s.overtake(ctx, tx, LetInAgain, string(u.ID))
 }
 
 // letIn lets a person in again. Being shut out ended the invitation of who had no way in yet, so
@@ -291,11 +288,10 @@ func (s *Service) DeletePerson(ctx context.Context, tx *db.Tx, source Source, id
 	if u.Role == directory.Owner {
 		return false, source.refuseOwner(u)
 	}
-	more := 1
-	if source.took(tx, u) {
-		more = 0 // somebody who is counted already
+	if err := source.StaysOut(ctx, tx, u); err != nil {
+		return false, err
 	}
-	beyond, err := source.beyondMeasure(ctx, tx, more)
+	beyond, err := source.beyondMeasure(ctx, tx, source.more(tx, u))
 	if err != nil {
 		return false, err
 	}

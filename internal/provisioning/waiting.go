@@ -371,7 +371,7 @@ func (s *Service) undo(ctx context.Context, tx *db.Tx, actor directory.Actor, so
 			return err
 		}
 	}
-	if u.ShutOutBy != source.ID || !u.DeactivatedAt.After(since) || u.DeactivatedAt.Equal(u.CreatedAt) {
+	if !source.shutOutSince(u, since) {
 		return nil
 	}
 	return s.letIn(ctx, tx, actor, source, who)

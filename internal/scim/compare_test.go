@@ -29,7 +29,7 @@ func (r *round) lines(m *model) (all []string) {
 	}
 	for _, p := range m.people {
 		all = append(all, fmt.Sprint("person ", p.org, " ", p.id, " ", p.address, fmt.Sprintf(" %q ", p.name), p.external, " kept by ", id(p.keeper), " ", p.role,
-			" out ", moment(p.outAt), " gone ", moment(p.goneAt), " by ", id(p.outBy)))
+			" out ", moment(p.outAt), " gone ", moment(p.goneAt), " by ", id(p.outBy), " and ", id(p.goneBy)))
 	}
 	for _, g := range m.groups {
 		all = append(all, fmt.Sprint("group ", g.org, " ", g.id, " ", g.name, " ", g.external, " kept by ", id(g.keeper), " with ", slices.Sorted(maps.Keys(g.members))))
@@ -70,13 +70,17 @@ func (r *round) stored(ctx context.Context) (all []string, err error) {
 }
 
 func (r *round) storedPeople(ctx context.Context, i int, org directory.OrgID) (all []string, err error) {
-	people, err := db.List(ctx, r.w.DB, func(u *directory.User) []any { return u.Targets() }, `
-		select `+directory.UserColumns+`
+	type person struct {
+		directory.User
+		deletedBy string
+	}
+	people, err := db.List(ctx, r.w.DB, func(u *person) []any { return append(u.Targets(), (*db.Text)(&u.deletedBy)) }, `
+		select `+directory.UserColumns+`, u.deleted_by
 		from users u
 		where u.org_id = $1`, string(org))
 	for _, u := range people {
 		all = append(all, fmt.Sprint("person ", i, " ", u.ID, " ", u.Email, fmt.Sprintf(" %q ", spoken{u.Name, u.GivenName, u.FamilyName, ""}), u.ExternalID, " kept by ", u.SourceID, " ", u.Role,
-			" out ", moment(u.DeactivatedAt), " gone ", moment(u.DeletedAt), " by ", u.ShutOutBy))
+			" out ", moment(u.DeactivatedAt), " gone ", moment(u.DeletedAt), " by ", u.ShutOutBy, " and ", u.deletedBy))
 	}
 	return all, err
 }

@@ -211,6 +211,23 @@ func TestWhatIsNoLongerMeantWaitsForNobody(t *testing.T) {
 	waits("let_in_again " + ids[0])
 	s.must(t, 200, "PUT", "/Users/"+ids[0], user("p00@alpha.example", `"active":false`))
 	waits()
+	active("True", ids[0])
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return directory.Reactivate(ctx, tx, directory.Operator(), s.org.ID, directory.UserID(ids[0]))
+	})
+	waits("let_in_again " + ids[0])
+	active("False", ids[0]) // an administrator who agreed to it by now would undo that
+	waits()
+
+	gone := s.must(t, 201, "POST", "/Users", user("gone@alpha.example")).id()
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return directory.Deactivate(ctx, tx, directory.Operator(), s.org.ID, directory.UserID(gone))
+	})
+	active("True", gone)
+	waits("let_in_again " + gone)
+	s.must(t, 204, "DELETE", "/Users/"+gone, "")
+	waits()
+	w.Clock.Advance(2 * time.Hour)
 
 	g := s.must(t, 201, "POST", "/Groups", group("Drivers", ids...)).id()
 	s.must(t, 202, "PATCH", "/Groups/"+g, patch(`{"op":"replace","path":"members","value":[]}`))

@@ -144,7 +144,7 @@ func (m *model) settled(d deed, got result) error {
 		return nil
 	case arrive:
 		m.people = append(m.people, &personModel{
-			id: got.id, org: d.org, keeper: nobody, role: directory.Member, wayIn: true, address: d.wish.address, outBy: nobody,
+			id: got.id, org: d.org, keeper: nobody, role: directory.Member, wayIn: true, address: d.wish.address, outBy: nobody, goneBy: nobody,
 			name: spoken{display: "By Hand"}, said: spoken{display: "By Hand"},
 		})
 		return nil
@@ -216,7 +216,7 @@ func (m *model) letIn(p *personModel) error {
 	case !p.out():
 		return directory.ErrActive
 	}
-	p.outAt, p.outBy, p.bornOut = time.Time{}, nobody, false
+	p.comeIn()
 	return nil
 }
 
@@ -242,7 +242,10 @@ func (m *model) restore(p *personModel) error {
 	case m.at(p.org, p.address) != nil:
 		return directory.ErrAddressGotten
 	}
-	p.goneAt, p.outBy = time.Time{}, nobody
+	if !p.outAt.Before(p.goneAt) {
+		p.outBy = nobody // the deletion had shut them out, and it is undone by hand
+	}
+	p.goneAt, p.goneBy = time.Time{}, nobody
 	return nil
 }
 
@@ -345,23 +348,24 @@ func (m *model) adoptAll(source int) error {
 	return nil
 }
 
-// bringBack undoes what a source took away since then, and stops it. Of several people with one
-// address, the one comes back who had it last.
+// bringBack undoes what a source took away since then, and stops it: who was out before stays out. Of
+// several people with one address, the one comes back who had it last.
 func (m *model) bringBack(source int, since time.Time) {
 	var taken []*personModel
 	for _, p := range m.people {
-		if p.outBy == source && (p.outAt.After(since) && !p.bornOut || p.goneAt.After(since)) {
+		if p.takenBy(source, since) {
 			taken = append(taken, p)
 		}
 	}
 	slices.SortStableFunc(taken, func(a, b *personModel) int { return b.goneAt.Compare(a.goneAt) })
 	for _, p := range taken {
-		if wasOutBefore := p.gone() && p.outAt.Before(p.goneAt); p.gone() {
-			if m.restore(p) != nil || wasOutBefore {
-				continue
-			}
+		wasIn := p.shutOutBy(source, since)
+		if p.gone() && m.restore(p) != nil {
+			continue
 		}
-		p.outAt, p.outBy, p.bornOut = time.Time{}, nobody, false
+		if wasIn {
+			p.comeIn()
+		}
 	}
 	m.sources[source].stopped = true
 }

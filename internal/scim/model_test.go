@@ -49,7 +49,7 @@ type personModel struct {
 	said     spoken // as the source said it last
 
 	outAt, goneAt time.Time
-	outBy         int  // the source that may let them in again
+	outBy, goneBy int  // the source that shut them out and may let them in again; the one that deleted them
 	bornOut       bool // made by a source as somebody who is out
 }
 
@@ -233,9 +233,9 @@ func (m *model) applyCall(d deed, got result) error {
 	status := d.done()
 	if r, refused := errors.AsType[refusal](err); refused {
 		// A call that is refused changes nothing, but what it asks an administrator for waits.
-		waits := m.waits
-		*m = *before
-		m.waits, status = waits, r.status
+		asked := m.waits
+		*m, status = *before, r.status
+		maps.Copy(m.waits, asked)
 	} else if errors.Is(err, errAccepted) {
 		status = 202
 	}
@@ -299,7 +299,7 @@ func (m *model) create(d deed, id string) (*personModel, error) {
 	}
 	p := &personModel{
 		id: id, org: org, keeper: d.by, role: directory.Member, address: d.wish.address, external: d.wish.external,
-		said: d.wish.said, name: d.wish.said.name(d.wish.address), outBy: nobody,
+		said: d.wish.said, name: d.wish.said.name(d.wish.address), outBy: nobody, goneBy: nobody,
 	}
 	if d.wish.active != nil && !*d.wish.active {
 		p.outAt, p.outBy, p.bornOut = m.now, d.by, true
@@ -329,31 +329,39 @@ func (m *model) put(d deed) (*personModel, error) {
 		p.said = w.said
 		return p, nil
 	}
-	if says := d.wish.active; p.out() && p.outBy != d.by && (d.kind == put && says != nil && !*says || d.kind == patchPerson && d.field == "active" && !active) {
+	if says := d.wish.active; d.kind == put && says != nil && !*says || d.kind == patchPerson && d.field == "active" && !active {
 		m.overtaken(d.by, provisioning.LetInAgain, p.id) // it says the opposite by now
 	}
 	if w.String() == p.shown().String() {
 		return p, nil
 	}
+	goes := !active && !p.out()
+	if goes {
+		m.shutOut(d.by, p)
+	}
 	if w.address != p.address {
-		if err := m.readdress(d.by, p, w.address); err != nil {
+		if err := m.readdress(d.by, p, w.address); err != nil && !goes { // who goes keeps theirs
 			return nil, err
 		}
 	}
 	p.name, p.said, p.external = w.said.name(w.address), w.said, w.external
 	switch {
-	case active == !p.out():
-	case !active:
-		p.outAt, p.outBy, p.bornOut = m.now, d.by, false
-		m.brake(d.by)
+	case !active || !p.out():
 	case p.outBy != d.by:
 		m.wait(d.by, provisioning.LetInAgain, p.id, waitModel{email: p.address})
 	default:
-		p.outAt, p.outBy, p.bornOut = time.Time{}, nobody, false
+		p.comeIn()
 		m.overtaken(d.by, provisioning.DeletePerson, p.id)
 	}
 	return p, nil
 }
+
+func (m *model) shutOut(source int, p *personModel) {
+	p.outAt, p.outBy, p.bornOut = m.now, source, false
+	m.brake(source)
+}
+
+func (p *personModel) comeIn() { p.outAt, p.outBy, p.bornOut = time.Time{}, nobody, false }
 
 // readdress gives a person another address: at once if they cannot sign in yet or are members within
 // proven domains; for anybody else an administrator is asked.
@@ -381,30 +389,34 @@ func (m *model) remove(source int, id string) error {
 		m.wait(source, provisioning.ShutOutOwner, p.id, waitModel{email: p.address})
 		return errNever
 	}
+	m.overtaken(source, provisioning.LetInAgain, p.id)
 	more := 1
-	if m.counts(source, p) {
+	if p.takenBy(source, m.now.Add(-time.Hour)) {
 		more = 0
 	}
 	if m.beyond(source, more) {
 		if !p.out() {
-			p.outAt, p.outBy, p.bornOut = m.now, source, false
-			m.brake(source)
+			m.shutOut(source, p)
 		}
 		m.wait(source, provisioning.DeletePerson, p.id, waitModel{email: p.address})
 		return errAccepted
 	}
-	if p.goneAt = m.now; !p.out() {
-		p.outAt = m.now
-	}
-	p.outBy = source
+	if p.goneAt, p.goneBy = m.now, source; !p.out() {
+		p.outAt, p.outBy = m.now, source
+	} // who was out already stays out by whom they were
 	m.brake(source)
 	return nil
 }
 
-// counts reports whether a source took a person away within the hour.
-func (m *model) counts(source int, p *personModel) bool {
-	since := m.now.Add(-time.Hour)
-	return p.outBy == source && (p.outAt.After(since) && !p.bornOut || p.goneAt.After(since))
+// shutOutBy reports whether a source shut a person out after a time. Who was made as somebody who is
+// out was never in.
+func (p *personModel) shutOutBy(source int, since time.Time) bool {
+	return p.outBy == source && p.outAt.After(since) && !p.bornOut
+}
+
+// takenBy reports whether a source shut a person out or deleted them after a time.
+func (p *personModel) takenBy(source int, since time.Time) bool {
+	return p.shutOutBy(source, since) || p.goneBy == source && p.goneAt.After(since)
 }
 
 // beyond reports whether more people away are more than ten and more than a fifth. What was beyond
@@ -414,7 +426,7 @@ func (m *model) beyond(source, more int) bool {
 		return true
 	}
 	for _, p := range m.people {
-		if m.counts(source, p) {
+		if p.takenBy(source, m.now.Add(-time.Hour)) {
 			more++
 		}
 	}

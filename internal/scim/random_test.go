@@ -45,7 +45,7 @@ func (w *world) round(t *testing.T, number int) *round {
 		dbtest.GivePassword(t, w.DB, string(r.orgs[i].ID), string(r.bosses[i].ID))
 		r.m.people = append(r.m.people, &personModel{
 			id: string(r.bosses[i].ID), org: i, keeper: nobody, role: directory.Owner, wayIn: true, address: r.m.boss(),
-			name: spoken{display: "The Boss"}, outBy: nobody,
+			name: spoken{display: "The Boss"}, outBy: nobody, goneBy: nobody,
 		})
 	}
 	dbtest.Do(t, w.DB, `insert into domains (org_id, id, domain_key, proof, created_at, proven_at) values ($1, $2, $3, '', 1, 1)`,

@@ -124,7 +124,7 @@ func (x *call) changeUser(ctx context.Context, in input, sent document.Object, c
 		text := string(document.Canonical(before))
 		after, err := change(before)
 		if err == nil && sent["active"] == false {
-			err = x.server.Sources.StaysOut(ctx, tx, source, was.User)
+			err = source.StaysOut(ctx, tx, was.User)
 		}
 		if err != nil {
 			return err
