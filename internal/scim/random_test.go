@@ -247,7 +247,7 @@ func differing(got, want []string) error {
 		return all
 	}
 	there, missing := only(got, want), only(want, got)
-	if len(there)+len(missing)+len(got)-len(want) == 0 {
+	if len(there)+len(missing) == 0 && len(got) == len(want) {
 		return nil
 	}
 	return fmt.Errorf("there is\n\t%s\ninstead of\n\t%s", strings.Join(there, "\n\t"), strings.Join(missing, "\n\t"))
