@@ -55,7 +55,7 @@ func (b *bench) nodes() error {
 	}
 	// A bare handler in as many programs says what of the difference is Go's and the machine's.
 	kinds := append([]compared{{"bare net/http handler", nil, true}}, questionsOf(people)...)
-	// Callers who come at the same time share what a node asks the database for all of them. Three
+	// A program that is asked more often sleeps and wakes less often for each request. Three
 	// nodes with as many callers for each as the one has are compared, and the same callers on both.
 	sides := [4]struct{ nodes, callers int }{{1, 1}, {3, 3}, {1, 4}, {3, 4}}
 	costs := make([][4]cost, len(kinds))
