@@ -2,6 +2,7 @@
 package loopback
 
 import (
+	"context"
 	"net"
 	"os"
 	"strconv"
@@ -30,7 +31,7 @@ func Port() string {
 	for {
 		port := strconv.Itoa(first + next)
 		next = (next + 1) % many
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+		if l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:"+port); err == nil {
 			l.Close() //nolint:errcheck // Nobody was let in.
 			return port
 		}

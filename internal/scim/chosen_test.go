@@ -128,6 +128,7 @@ func (m *model) aboutGroup(d deed, s step) (deed, bool) {
 	case found:
 		d.members = slices.DeleteFunc(d.members, func(id string) bool { return m.person(id).gone() })
 		return d, m.named(d.org, d.name) == nil
+	default: // the others are about a group that is there
 	}
 	all := slices.DeleteFunc(slices.Clone(m.groups), func(g *groupModel) bool { return g.org != d.org || g.keeper != s.by && s.k%6 > 0 })
 	if len(all) == 0 {

@@ -168,6 +168,7 @@ func (m *model) settled(d deed, got result) error {
 	case password:
 		m.person(d.id).wayIn = true
 		return nil
+	default: // the others are about a person
 	}
 	return m.standing(d, m.person(d.id))
 }
@@ -203,6 +204,7 @@ func (m *model) standing(d deed, p *personModel) error {
 			return directory.ErrNoWayIn
 		}
 		p.role = d.role
+	default: // the others are about what waits, or are calls
 	}
 	return nil
 }

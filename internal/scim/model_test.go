@@ -222,7 +222,7 @@ func (m *model) apply(d deed, got result) error {
 	}
 	want := m.settled(d, got)
 	if f, refused := errors.AsType[*fault.Error](want); refused != (got.err != nil) || refused && !errors.Is(got.err, f) {
-		return fmt.Errorf("%s ended with %v instead of %v", d, got.err, want)
+		return fmt.Errorf("%s ended with %w instead of %w", d, got.err, want)
 	}
 	return nil
 }
@@ -285,6 +285,7 @@ func (m *model) call(d deed, got result) (*personModel, error) {
 			}
 		}
 		return nil, nil //nolint:nilnil // Nobody is found, and nothing went wrong.
+	default: // the others are about a group
 	}
 	return nil, m.callGroup(d, got.id)
 }
