@@ -1,6 +1,7 @@
 package rotation_test
 
 import (
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"parvis/internal/audit"
+	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/expect"
 	"parvis/internal/rotation"
@@ -99,6 +102,46 @@ func literal(e ast.Expr) (string, bool) {
 	}
 	text, err := strconv.Unquote(lit.Value)
 	return text, err == nil
+}
+
+// A node that was away while an organization was removed, and then a key was taken out, does not take its
+// database for an older one.
+func TestTheEndOfALogOutlivesTheKeyThatProvedIt(t *testing.T) {
+	t.Parallel()
+	d, _ := dbtest.Open(t)
+	ctx, keys := t.Context(), secret.NewKeys()
+	old, next := keys.Sealing.Current(), secret.NewKey()
+	away := audit.NewLogs(audit.Settings{Sealing: keys.Sealing, Host: "id.example", File: filepath.Join(t.TempDir(), "roots")})
+	here := audit.NewLogs(audit.Settings{Sealing: keys.Sealing, Host: "id.example"})
+	err := d.Update(ctx, func(tx *db.Tx) error {
+		return errors.Join(tx.SetNote(ctx, rotation.Note, rotation.Describe(keys).String()),
+			audit.Record(ctx, tx, audit.Event{OrgID: "org_gone", Actor: "usr_1", ActorName: "Ada", Action: "user.renamed", Target: "usr_1"}))
+	})
+	if err := errors.Join(err, here.Sweep(ctx, d)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := away.Watch(ctx, d); err != nil {
+		t.Fatal(err)
+	}
+	if err := here.Remove(ctx, d, "org_gone"); err != nil {
+		t.Fatal(err)
+	}
+	keys.Sealing.Take([]secret.Key{old, next})
+	if err := rotation.Use(ctx, d, keys, next.ID); err != nil {
+		t.Fatal(err)
+	}
+	keys.Sealing.Take([]secret.Key{next, old})
+	needs, err := rotation.Needs(ctx, d, "sealing", old.ID)
+	if err != nil || len(needs) == 0 {
+		t.Errorf("before it is taken out the key is needed for %v, %v", needs, err)
+	}
+	if left, err := rotation.Retire(ctx, d, keys, rotation.Leaving{ID: old.ID, Leaked: true, Moved: func(int) {}}); err != nil {
+		t.Fatal(left, err)
+	}
+	keys.Sealing.Take([]secret.Key{next})
+	if _, err := away.Watch(ctx, d); err != nil {
+		t.Errorf("the node that was away says %v", err)
+	}
 }
 
 // Every column that is sealed again is there, and names its rows by their primary key: no other row is
