@@ -3,8 +3,11 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"parvis/internal/db"
+	"parvis/internal/secret"
 )
 
 // logEnded begins the name of a row of installation that says that a log is gone, with its
@@ -91,3 +94,26 @@ func (l *Logs) forgetEnded(ctx context.Context, r db.Reader, sizes map[string]in
 	}
 	return nil
 }
+
+// ProveEnded proves by the key of the ring that writes, in some rows, that logs ended where an earlier key
+// proved it, so that that one may be taken out: a node that was away meanwhile would take its database
+// for an older one. It returns how many rows there were.
+func ProveEnded(ctx context.Context, tx *db.Tx, sealing *secret.Ring, id string) (int, error) {
+	l := &Logs{telling: sealing.For(tellingKeys)}
+	notes, err := tx.Texts(ctx, "installation", []string{"name", "value"}, EndedBy(id), db.Part)
+	for _, note := range notes {
+		if err != nil {
+			break
+		}
+		org := strings.TrimPrefix(note[0], logEnded)
+		if !l.proves(note[1], logEnded, org) {
+			return 0, fmt.Errorf("%w: the keys of this installation did not end the log of %s", ErrAltered, org)
+		}
+		proof, _ := l.proveRoots(l.telling.Current().ID, logEnded, org)
+		err = tx.SetNote(ctx, note[0], proof)
+	}
+	return len(notes), err
+}
+
+// EndedBy matches the rows of installation in which a key proves that a log ended.
+func EndedBy(id string) string { return "name like '" + logEnded + "%' and value like '" + id + ".%'" }

@@ -88,9 +88,7 @@ func (s *Store) drawn(address string, all []inUse) Cost {
 	for _, c := range all {
 		total += c.passwords
 	}
-	keys := s.pepper.All()
-	first := keys[len(keys)-1]
-	place, _ := bits.Mul64(binary.BigEndian.Uint64(secret.MAC(first.Bytes, "cost of nobody", address)), total)
+	place, _ := bits.Mul64(binary.BigEndian.Uint64(secret.MAC(s.pepper.Oldest().Bytes, "cost of nobody", address)), total)
 	for _, c := range all {
 		if place < c.passwords {
 			return c.Cost

@@ -9,6 +9,7 @@ import (
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
+	"parvis/internal/secret"
 )
 
 var (
@@ -122,9 +123,15 @@ func TestNobodyCostsWhatStoredPasswordsCost(t *testing.T) {
 // addresses that nobody has, whichever key is new meanwhile.
 func TestCostOfNobodyOnlyRises(t *testing.T) {
 	s := testStore(t, Options{})
-	rotated, err := NewStore(testPepper("k_two", "k_one"), Options{Cost: quick})
-	if err != nil {
-		t.Fatal(err)
+	one, two := testPepper("k_one").Current(), testPepper("k_two").Current()
+	added := two
+	added.Added = true
+	rotated := map[string]*Store{}
+	for says, pepper := range map[string]*secret.Ring{"a new key": secret.NewRing(two, one), "a key that is only known": secret.NewRing(one, added)} {
+		var err error
+		if rotated[says], err = NewStore(pepper, Options{Cost: quick}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for i := range 200 {
 		address, before := fmt.Sprint(i), older
@@ -134,8 +141,10 @@ func TestCostOfNobodyOnlyRises(t *testing.T) {
 			if before == newer && now != newer {
 				t.Errorf("%s goes back to the lower cost", address)
 			}
-			if other := rotated.drawn(address, all); other != now {
-				t.Errorf("%s costs %v, and %v under a new key", address, now, other)
+			for says, r := range rotated {
+				if other := r.drawn(address, all); other != now {
+					t.Errorf("%s costs %v, and %v with %s", address, now, other, says)
+				}
 			}
 			before = now
 		}

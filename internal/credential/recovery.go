@@ -87,6 +87,9 @@ func (s *Store) HashRecoveryCode(ctx context.Context, r db.Reader, source Source
 		if h, err = parseHash(stored); err != nil {
 			return RecoveryVerdict{}, fmt.Errorf("recovery codes of %s: %w", o.UserID, err)
 		}
+		if _, ok := s.pepper.ByID(h.pepper); !ok {
+			h = s.fresh(opaque) // all were used: otherwise their pepper would not have been taken out
+		}
 	}
 	h.sum, err = s.sum(ctx, source, o, h, foldRecovery(typed))
 	return RecoveryVerdict{o, h.String()}, err

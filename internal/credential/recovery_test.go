@@ -269,3 +269,22 @@ func TestMigrationVoidsCodesThatStoodInForNoDevice(t *testing.T) {
 		}
 	}
 }
+
+// A pepper is not needed for codes that were used, so a code that is typed once it is taken out is wrong,
+// and no error.
+func TestUsedRecoveryCodesOutliveTheirPepper(t *testing.T) {
+	t.Parallel()
+	d, _ := dbtest.Open(t)
+	s := testStore(t, Options{})
+	o := newOwner(t, d, newOrg(t, d))
+	codes := newCodes(t, d, s, o)
+	for _, code := range codes {
+		mustUse(t, d, s, o, code, true)
+	}
+	later, err := NewStore(testPepper("k_later"), Options{Cost: quick})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustUse(t, d, later, o, codes[0], false)
+	mustUse(t, d, later, o, "AAAA-BBBB-CCCC-DDDD", false)
+}

@@ -137,10 +137,12 @@ func (k Known) Order(file, into secret.Keys) {
 		var keys []secret.Key
 		for _, m := range k.Rings[name] {
 			key, _ := from[name].ByID(m.ID)
+			key.Added = false
 			keys = append(keys, key)
 		}
 		for _, key := range from[name].All() {
 			if !slices.Contains(k.Retired, key.ID) && !slices.ContainsFunc(keys, func(k secret.Key) bool { return k.ID == key.ID }) {
+				key.Added = true
 				keys = append(keys, key)
 			}
 		}
@@ -151,7 +153,9 @@ func (k Known) Order(file, into secret.Keys) {
 }
 
 func same(a, b []secret.Key) bool {
-	return slices.EqualFunc(a, b, func(a, b secret.Key) bool { return a.ID == b.ID && secret.Equal(a.Bytes, b.Bytes) })
+	return slices.EqualFunc(a, b, func(a, b secret.Key) bool {
+		return a.ID == b.ID && a.Added == b.Added && secret.Equal(a.Bytes, b.Bytes)
+	})
 }
 
 // RingOf returns the name of the ring that a key is in; empty if it is in none.

@@ -1,6 +1,7 @@
 package rotation_test
 
 import (
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"parvis/internal/audit"
+	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/expect"
 	"parvis/internal/rotation"
@@ -101,6 +104,46 @@ func literal(e ast.Expr) (string, bool) {
 	return text, err == nil
 }
 
+// A node that was away while an organization was removed, and then a key was taken out, does not take its
+// database for an older one.
+func TestTheEndOfALogOutlivesTheKeyThatProvedIt(t *testing.T) {
+	t.Parallel()
+	d, _ := dbtest.Open(t)
+	ctx, keys := t.Context(), secret.NewKeys()
+	old, next := keys.Sealing.Current(), secret.NewKey()
+	away := audit.NewLogs(audit.Settings{Sealing: keys.Sealing, Host: "id.example", File: filepath.Join(t.TempDir(), "roots")})
+	here := audit.NewLogs(audit.Settings{Sealing: keys.Sealing, Host: "id.example"})
+	err := d.Update(ctx, func(tx *db.Tx) error {
+		return errors.Join(tx.SetNote(ctx, rotation.Note, rotation.Describe(keys).String()),
+			audit.Record(ctx, tx, audit.Event{OrgID: "org_gone", Actor: "usr_1", ActorName: "Ada", Action: "user.renamed", Target: "usr_1"}))
+	})
+	if err := errors.Join(err, here.Sweep(ctx, d)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := away.Watch(ctx, d); err != nil {
+		t.Fatal(err)
+	}
+	if err := here.Remove(ctx, d, "org_gone"); err != nil {
+		t.Fatal(err)
+	}
+	keys.Sealing.Take([]secret.Key{old, next})
+	if err := rotation.Use(ctx, d, keys, next.ID); err != nil {
+		t.Fatal(err)
+	}
+	keys.Sealing.Take([]secret.Key{next, old})
+	needs, err := rotation.Needs(ctx, d, "sealing", old.ID)
+	if err != nil || len(needs) == 0 {
+		t.Errorf("before it is taken out the key is needed for %v, %v", needs, err)
+	}
+	if left, err := rotation.Retire(ctx, d, keys, rotation.Leaving{ID: old.ID, Leaked: true, Moved: func(int) {}}); err != nil {
+		t.Fatal(left, err)
+	}
+	keys.Sealing.Take([]secret.Key{next})
+	if _, err := away.Watch(ctx, d); err != nil {
+		t.Errorf("the node that was away says %v", err)
+	}
+}
+
 // Every column that is sealed again is there, and names its rows by their primary key: no other row is
 // written.
 func TestSealedColumnsAreInTheDatabase(t *testing.T) {
@@ -117,7 +160,8 @@ func TestKeysFollowTheDatabaseNotTheFile(t *testing.T) {
 	t.Parallel()
 	file := secret.NewKeys()
 	first, second := file.Sealing.Current(), secret.NewKey()
-	known := rotation.Parse(rotation.Describe(file).String())
+	before := rotation.Describe(file).String()
+	known := rotation.Parse(before)
 	expect.Equal(t, "the keys fit their own description", known.Fits(file), true)
 	expect.Equal(t, "other keys do", known.Fits(secret.NewKeys()), false)
 	expect.Equal(t, "nothing fits what cannot be read", rotation.Parse("sealing k_one").Fits(file), false)
@@ -131,6 +175,12 @@ func TestKeysFollowTheDatabaseNotTheFile(t *testing.T) {
 	file.Sealing.Take([]secret.Key{second, first}) // by hand, in front
 	known.Order(file, live)
 	expect.Equal(t, "what writes", live.Sealing.Current().ID, first.ID)
+	expect.Equal(t, "the oldest while another one is only known", live.Sealing.Oldest().ID, first.ID)
+	known.Rings["sealing"] = append(rotation.Describe(file).Rings["sealing"], known.Rings["sealing"]...)
+	known.Order(file, live)
+	expect.Equal(t, "what writes once it is in use", live.Sealing.Current().ID, second.ID)
+	expect.Equal(t, "the oldest once another one writes", live.Sealing.Oldest().ID, first.ID)
+	known = rotation.Parse(before)
 	known.Retired = append(known.Retired, second.ID)
 	known.Order(file, live)
 	expect.Equal(t, "keys that are left", len(live.Sealing.All()), 1)

@@ -63,6 +63,8 @@ func needs(ctx context.Context, tx *db.Tx, ring, id string) (all []Need, err err
 		}
 		n, failed := tx.Count(ctx, "installation", "name = '"+audit.EpochNote+"' and value like '%\""+id+".%'")
 		add("epoch of the audit log", n, failed)
+		n, failed = tx.Count(ctx, "installation", audit.EndedBy(id))
+		add("ends of audit logs of organizations that are gone", n, failed)
 		n, failed = tx.Count(ctx, "audit_seals", "")
 		add("audit log from before this version, which a running server takes over", n, failed)
 	case "pepper":
@@ -89,6 +91,14 @@ func sealAgain(ctx context.Context, d *db.DB, keys secret.Keys, id string, each 
 			}); err != nil {
 				return fmt.Errorf("%s.%s: %w", c.Table, c.Name, err)
 			}
+		}
+	}
+	for n := db.Part; n == db.Part; each(n) {
+		if err := d.Update(ctx, func(tx *db.Tx) (err error) {
+			n, err = audit.ProveEnded(ctx, tx, keys.Sealing, id)
+			return err
+		}); err != nil {
+			return err
 		}
 	}
 	return d.Update(ctx, func(tx *db.Tx) error { return audit.ProveEpoch(ctx, tx, keys.Sealing) })

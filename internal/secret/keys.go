@@ -39,8 +39,7 @@ func NewKeys() Keys {
 
 // pseudonyms derives the key of names from the oldest look-up key.
 func (k Keys) pseudonyms() []byte {
-	all := k.Lookup.For("op pairwise").All()
-	return all[len(all)-1].Bytes
+	return k.Lookup.For("op pairwise").Oldest().Bytes
 }
 
 // Rings lists the rings by name.

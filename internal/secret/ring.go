@@ -12,6 +12,7 @@ import (
 type Key struct {
 	ID    string `json:"id"`
 	Bytes []byte `json:"key"`
+	Added bool   `json:"-"` // known already, and not in use yet
 }
 
 // NewKey makes a random key.
@@ -58,7 +59,7 @@ func (r *Ring) keys() *[]Key {
 		if err != nil {
 			panic(err) // cannot happen: HKDF allows this constant length
 		}
-		keys[i] = Key{ID: k.ID, Bytes: b}
+		keys[i] = Key{ID: k.ID, Bytes: b, Added: k.Added}
 	}
 	r.derived.Store(&derivation{from, &keys})
 	return &keys
@@ -69,6 +70,17 @@ func (r *Ring) All() []Key { return *r.keys() }
 
 // Current returns the key that writes everything new.
 func (r *Ring) Current() Key { return r.All()[0] }
+
+// Oldest returns the key that has been in use the longest; one that was only added changes nothing.
+func (r *Ring) Oldest() Key {
+	all := r.All()
+	for _, k := range slices.Backward(all) {
+		if !k.Added {
+			return k
+		}
+	}
+	return all[0]
+}
 
 // ByID returns the key with the id that an older value names.
 func (r *Ring) ByID(id string) (Key, bool) {
