@@ -45,7 +45,7 @@ var configuredSources = things[form.ConfiguredSource]{
 		}
 		n, err := x.configuredSource(ctx, tx, s.ConnectionID, was, now)
 		if err == nil {
-			_, err = x.server.Sources.Change(ctx, tx, x.Actor, x.org(), was.ID, n)
+			err = x.changeSource(ctx, tx, was.ID, s.Settings(), n)
 		}
 		return err
 	},

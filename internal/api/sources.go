@@ -94,9 +94,8 @@ var source = document[form.SourceSettings, form.Source]{
 		s, err := showSource(ctx, r, x, at.ID)
 		return s.SourceSettings, err
 	},
-	write: func(ctx context.Context, tx *db.Tx, x *call, at at, _, now form.SourceSettings) error {
-		_, err := x.server.Sources.Change(ctx, tx, x.Actor, x.org(), at.ID, sourceSettings(now))
-		return err
+	write: func(ctx context.Context, tx *db.Tx, x *call, at at, was, now form.SourceSettings) error {
+		return x.changeSource(ctx, tx, at.ID, sourceSettings(was), sourceSettings(now))
 	},
 	show: func(ctx context.Context, r db.Reader, x *call, at at) (form.Source, error) {
 		return showSource(ctx, r, x, at.ID)
@@ -106,6 +105,18 @@ var source = document[form.SourceSettings, form.Source]{
 func createSource(ctx context.Context, tx *db.Tx, x *call, in struct{ Body form.NewSource }) (string, error) {
 	s, err := x.server.Sources.Create(ctx, tx, x.Actor, x.org(), sourceSettings(form.SourceSettings(in.Body)), true)
 	return s.ID, err
+}
+
+// changeSource gives a source other settings. By which connection its people come in says whom a
+// provider may link, so another one wants a fresh proof, as a change of a connection does.
+func (x *call) changeSource(ctx context.Context, tx *db.Tx, id string, was, now provisioning.Settings) error {
+	if was.ConnectionID != now.ConnectionID {
+		if err := x.fresh(); err != nil {
+			return err
+		}
+	}
+	_, err := x.server.Sources.Change(ctx, tx, x.Actor, x.org(), id, now)
+	return err
 }
 
 func deleteSource(ctx context.Context, tx *db.Tx, x *call, in at) (string, error) {

@@ -60,6 +60,31 @@ func TestADirectoryIsAddedAndLookedAfter(t *testing.T) {
 	w.call(t, a, "DELETE", path, "").want(t, 204)
 }
 
+// Whom a provider may link is a person's decision, made afresh: a token changes what else was chosen of
+// a source, alone and by a configuration.
+func TestTheConnectionOfADirectoryWantsAFreshProof(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	owner := w.alpha.users[directory.Owner]
+	token := as{token: w.token(t, owner, access.ReadConnections, access.WriteConnections)}
+	machine := as{token: w.machine(t, "Registrar", owner, directory.Administrator, access.WriteConnections)}
+	path, connection := "/sources/"+w.alpha.ids["sources"], w.alpha.ids["connections"]
+	name := w.call(t, token, "GET", "/connections/"+connection, "").want(t, 200).field("name")
+	refused := func(by, none string) {
+		t.Helper()
+		w.call(t, token, "PATCH", path, `{"connection_id": `+by+`}`).refused(t, 403, "api.in_person", "")
+		w.call(t, token, "PATCH", path+"?dry_run=true", `{"connection_id": `+by+`}`).refused(t, 403, "api.in_person", "")
+		w.call(t, token, "PUT", "/configuration?dry_run=true", ofAlpha+`"sources": [{"id": "`+w.alpha.ids["sources"]+`", "connection": `+none+`}]}`).
+			refused(t, 403, "api.in_person", "/sources/0")
+	}
+	refused(`"`+connection+`"`, `"`+name+`"`)
+	w.call(t, token, "PATCH", path, `{"invites": true, "connection_id": null}`).want(t, 200)
+	w.call(t, machine, "PATCH", path, `{"connection_id": "`+connection+`"}`).want(t, 200)
+	refused("null", "null")
+	w.call(t, token, "PATCH", path, `{"name": "Staff", "connection_id": "`+connection+`"}`).want(t, 200)
+	expect.Equal(t, "comes in by", w.call(t, token, "GET", path, "").want(t, 200).field("connection_id"), connection)
+}
+
 // What a call of a directory would do is told in words, with the address of the directory or without.
 func TestACallOfADirectoryIsChecked(t *testing.T) {
 	t.Parallel()

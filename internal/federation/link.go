@@ -293,9 +293,17 @@ func (h *Hub) linkKnown(ctx context.Context, tx *db.Tx, a *answer, user director
 	if err != nil {
 		return directory.User{}, err
 	}
+	by, err := provisioning.ComesInBy(ctx, tx, user)
+	if err != nil {
+		return directory.User{}, err
+	}
+	theirs := by == "" || by == a.Connection.ID
 	if how.rehearsed {
 		if second {
 			a.Trace.Checks = append(a.Trace.Checks, upstream.Check{Name: checkSecond, Found: said, Waived: true})
+		}
+		if !theirs {
+			a.Trace.Checks = append(a.Trace.Checks, upstream.Check{Name: checkSource, Found: said, Waived: true})
 		}
 		return user, nil
 	}
@@ -303,11 +311,7 @@ func (h *Hub) linkKnown(ctx context.Context, tx *db.Tx, a *answer, user director
 	if err := a.Trace.Require(checkSecond, !second, "", said); err != nil {
 		return directory.User{}, err
 	}
-	by, err := provisioning.ComesInBy(ctx, tx, user)
-	if err == nil {
-		err = a.Trace.Require(checkSource, by == "" || by == a.Connection.ID, "", said)
-	}
-	if err != nil {
+	if err := a.Trace.Require(checkSource, theirs, "", said); err != nil {
 		return directory.User{}, err
 	}
 	if user.Role == directory.Owner || user.Role == directory.Administrator {

@@ -16,6 +16,7 @@ import (
 	"parvis/internal/federation/samltest"
 	"parvis/internal/idptest"
 	"parvis/internal/provisioning"
+	"parvis/internal/upstream"
 )
 
 // A person whom a directory named comes in by the connection of their proven domain, though it
@@ -171,6 +172,12 @@ func TestADirectoryNamesTheConnectionOfItsPeople(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.refused(w.Browser(t), enter(partners, ada), partners, "directory_connection")
+	// A test of it goes well and says so: what an administrator may approve fails no test.
+	w.try(w.Join(t, w.org, anton, "Anton", directory.Administrator), other, partners, person("dan@alpha.example"))
+	tested := w.latest()
+	if i := slices.IndexFunc(tested.Checks, func(c upstream.Check) bool { return c.Name == "directory_connection" && c.Waived }); i < 0 || tested.Refused != "" {
+		t.Errorf("a test of the other one says %+v", tested)
+	}
 	w.inside(enter(theirs, ada), w.org, "Somebody")
 	w.inside(enter(partners, "cleo@alpha.example"), w.org, "Somebody")
 	trace := w.refused(w.Browser(t), enter(partners, "bo@alpha.example"), partners, "directory_connection")
