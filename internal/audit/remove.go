@@ -75,10 +75,11 @@ func (l *Logs) ended(ctx context.Context, r db.Reader, org string) (bool, error)
 	return l.proves(proof, logEnded, org), nil
 }
 
-// forgetEnded forgets the roots of logs that are not in the database any more, and ended.
+// forgetEnded forgets the roots of logs that ended. A late event, of a request that was being answered,
+// may have begun such a log anew.
 func (l *Logs) forgetEnded(ctx context.Context, r db.Reader, sizes map[string]int64) error {
-	for org := range l.known.roots {
-		if _, there := sizes[org]; there {
+	for org, p := range l.known.roots {
+		if sizes[org] >= p.size {
 			continue
 		}
 		ended, err := l.ended(ctx, r, org)

@@ -209,6 +209,10 @@ func TestNodesForgetALogThatEnded(t *testing.T) {
 	if _, err := w.node(stale).Check(t.Context(), w.DB); err != nil {
 		t.Errorf("a check by what a node knew before: %v", err)
 	}
+	dbtest.Do(t, w.DB, `insert into audit_logs (org_id, size, root, edge, first) select 'org_alpha', 1, root, edge, 0 from audit_logs where org_id = ''`)
+	if err := watch(w.node(stale)); err != nil {
+		t.Errorf("a node that knows the log, after a late event: %v", err)
+	}
 	third := w.node("")
 	if err := watch(third); err != nil {
 		t.Fatal(err)
