@@ -3,8 +3,10 @@ package audit
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"parvis/internal/db"
+	"parvis/internal/secret"
 )
 
 // logEnded begins the name of a row of installation that says that a log is gone, with its
@@ -73,6 +75,20 @@ func (l *Logs) ended(ctx context.Context, r db.Reader, org string) (bool, error)
 		return false, err
 	}
 	return l.proves(proof, logEnded, org), nil
+}
+
+// ProveEnded proves that logs ended by the key of the ring that writes, so that the one before may be
+// taken out: a node that was not there meanwhile still believes it.
+func ProveEnded(ctx context.Context, tx *db.Tx, sealing *secret.Ring) error {
+	l := &Logs{telling: sealing.For(rootsRing)}
+	all, err := db.Notes(ctx, tx, logEnded)
+	for name, proof := range all {
+		if org := strings.TrimPrefix(name, logEnded); err == nil && l.proves(proof, logEnded, org) {
+			proof, _ = l.proveRoots(l.telling.Current().ID, logEnded, org)
+			err = tx.SetNote(ctx, name, proof)
+		}
+	}
+	return err
 }
 
 // forgetEnded forgets the roots of logs that ended. A late event, of a request that was being answered,

@@ -79,7 +79,7 @@ func NewLogs(s Settings) *Logs {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Logs{
-		host: s.Host, since: s.Since, keys: secret.NewBox(s.Sealing, keysBox), old: s.Sealing.For("audit seals"), telling: s.Sealing.For("audit roots"), log: s.Log,
+		host: s.Host, since: s.Since, keys: secret.NewBox(s.Sealing, keysBox), old: s.Sealing.For("audit seals"), telling: s.Sealing.For(rootsRing), log: s.Log,
 		most: cmp.Or(s.Days, LongestKept), known: &memory{path: s.File, epoch: EpochName(s.Since)}, stopped: map[string]bool{}, alarm: s.Alarm, printer: s.Print,
 	}
 }

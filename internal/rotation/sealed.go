@@ -91,7 +91,9 @@ func sealAgain(ctx context.Context, d *db.DB, keys secret.Keys, id string, each 
 			}
 		}
 	}
-	return d.Update(ctx, func(tx *db.Tx) error { return audit.ProveEpoch(ctx, tx, keys.Sealing) })
+	return d.Update(ctx, func(tx *db.Tx) error {
+		return errors.Join(audit.ProveEpoch(ctx, tx, keys.Sealing), audit.ProveEnded(ctx, tx, keys.Sealing))
+	})
 }
 
 // sealSome seals values again in some rows of a column, and returns how many there were.
