@@ -4,6 +4,7 @@ package purge
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 
@@ -38,10 +39,11 @@ func (s Sweeper) Sweep(ctx context.Context, d *db.DB) error {
 		return err
 	}
 	tables, err := ofOrganizations(ctx, d)
-	for _, o := range all {
-		if err == nil {
-			err = s.remove(ctx, d, o, tables)
-		}
+	if err != nil {
+		return err
+	}
+	for _, o := range all { // one whose log was altered, and stays, keeps no other
+		err = errors.Join(err, s.remove(ctx, d, o, tables))
 	}
 	return err
 }
