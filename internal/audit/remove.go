@@ -92,7 +92,7 @@ func ProveEnded(ctx context.Context, tx *db.Tx, sealing *secret.Ring) error {
 }
 
 // forgetEnded forgets the roots of logs that ended. A late event, of a request that was being answered,
-// may have begun such a log anew.
+// may have begun such a log again.
 func (l *Logs) forgetEnded(ctx context.Context, r db.Reader, sizes map[string]int64) error {
 	for org, p := range l.known.roots {
 		if sizes[org] >= p.size {

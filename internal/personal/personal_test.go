@@ -174,7 +174,7 @@ func TestEventsOfOthersStayTheirs(t *testing.T) {
 	}
 }
 
-// Whoever asks for a colleague's address as their own new one learns nothing of the colleague by it.
+// A person who asks for a colleague's address as a new one learns nothing of the colleague by it.
 func TestLettersToAnAddressThatWasNotProvedAreNotGiven(t *testing.T) {
 	d, _ := dbtest.Open(t)
 	id := directory.UserID(dbtest.Everything(t, d, "org_a", "audit_events", "audit_logs"))
