@@ -54,6 +54,24 @@ func (l *Logs) Remove(ctx context.Context, d *db.DB, org string) error {
 	return errors.Join(l.known.load(), l.known.forget(org))
 }
 
+// RemoveLate removes what requests that were being answered recorded since Remove, in the transaction
+// after which nobody finds the organization.
+func RemoveLate(ctx context.Context, tx *db.Tx, org string) error {
+	for _, statement := range []string{
+		`delete from audit_events where org_id = $1`,
+		`delete from audit_logs where org_id = $1`,
+		`delete from audit_tiles where org_id = $1`,
+		`delete from audit_checkpoints where org_id = $1`,
+		`delete from audit_days where org_id = $1`,
+		`delete from audit_keys where org_id = $1`,
+	} {
+		if _, err := tx.Exec(ctx, statement, org); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // removePart removes the oldest sealed events of a log, and reports whether there may be more.
 func removePart(ctx context.Context, tx *db.Tx, org string) (more bool, err error) {
 	t, err := treeOf(ctx, tx, org)

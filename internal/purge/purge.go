@@ -75,18 +75,26 @@ func (s Sweeper) remove(ctx context.Context, d *db.DB, o directory.Organization,
 	if err := s.Logs.Remove(ctx, d, string(o.ID)); err != nil {
 		return err
 	}
-	if err := d.Update(ctx, func(tx *db.Tx) error {
-		for _, t := range tables { // what another sweep wrote meanwhile
-			if _, err := tx.RemoveOf(ctx, t, string(o.ID)); err != nil {
-				return err
-			}
-		}
-		return directory.RemoveOrganization(ctx, tx, o)
-	}); err != nil {
+	if err := finish(ctx, d, o, tables); err != nil {
 		return err
 	}
 	s.Log.InfoContext(ctx, "a deleted organization was removed", "organization", string(o.ID), "short_name", o.ShortName, "deleted_at", o.DeletedAt)
 	return nil
+}
+
+// finish removes an organization of which nothing else is left but what was written meanwhile.
+func finish(ctx context.Context, d *db.DB, o directory.Organization, tables []db.Table) error {
+	return d.Update(ctx, func(tx *db.Tx) error {
+		for _, t := range tables {
+			if _, err := tx.RemoveOf(ctx, t, string(o.ID)); err != nil {
+				return err
+			}
+		}
+		if err := audit.RemoveLate(ctx, tx, string(o.ID)); err != nil {
+			return err
+		}
+		return directory.RemoveOrganization(ctx, tx, o)
+	})
 }
 
 // Contents is how much of what people know of an organization is removed with it.

@@ -260,6 +260,39 @@ func TestARemovalGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
+// An event that a stranger caused while the organization was removed goes with it.
+func TestALateEventGoesToo(t *testing.T) {
+	w := start(t)
+	w.delete(t, alpha)
+	w.seal(t)
+	w.clock.Advance(directory.OrganizationRestorableFor)
+	all, err := directory.OrganizationsToRemove(t.Context(), w.DB)
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d organizations, %v", len(all), err)
+	}
+	tables, err := ofOrganizations(t.Context(), w.DB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.logs.Remove(t.Context(), w.DB, string(alpha)); err != nil {
+		t.Fatal(err)
+	}
+	w.does(t, func(ctx context.Context, tx *db.Tx) error {
+		return audit.Record(ctx, tx, audit.Event{OrgID: string(alpha), Actor: audit.Anonymous, Action: "request.refused"})
+	})
+	w.seal(t)
+	if err := finish(t.Context(), w.DB, all[0], tables); err != nil {
+		t.Fatal(err)
+	}
+	for table := range left {
+		w.does(t, func(ctx context.Context, tx *db.Tx) error {
+			n, err := tx.Count(ctx, table, "org_id = $1", string(alpha))
+			expect.Equal(expect.Case(t, "%s", table), "whether it has rows", n > 0, table == "former_short_names")
+			return err
+		})
+	}
+}
+
 // A log that somebody wrote to is not removed, and keeps no other organization from it.
 func TestOneThatCannotBeRemovedStopsNoOther(t *testing.T) {
 	w := start(t)
