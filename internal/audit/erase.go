@@ -118,6 +118,9 @@ func TracesOf(ctx context.Context, r db.Reader, orgID, userID string) (Traces, e
 		case k.target != userID:
 			p.named = append(p.named, k.id)
 		}
+		if strings.HasPrefix(string(k.action), "email_change.") {
+			continue // an address that they asked for and did not prove is another's, with its invitations
+		}
 		if strings.Contains(k.targetName, "@") {
 			emails = append(emails, k.targetName)
 		}

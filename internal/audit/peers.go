@@ -22,6 +22,9 @@ const (
 	rootsTold  = "roots told "
 )
 
+// rootsRing is what the key is derived for by which nodes believe each other.
+const rootsRing = "audit roots"
+
 // asksFor is how long a question waits for its answer at most; nobody answers a later one.
 const asksFor = time.Minute
 

@@ -55,6 +55,24 @@ func (l *Logs) Remove(ctx context.Context, d *db.DB, org string) error {
 	return errors.Join(l.known.load(), l.known.forget(org))
 }
 
+// RemoveLate removes what requests that were being answered recorded since Remove, in the transaction
+// after which nobody finds the organization.
+func RemoveLate(ctx context.Context, tx *db.Tx, org string) error {
+	for _, statement := range []string{
+		`delete from audit_events where org_id = $1`,
+		`delete from audit_logs where org_id = $1`,
+		`delete from audit_tiles where org_id = $1`,
+		`delete from audit_checkpoints where org_id = $1`,
+		`delete from audit_days where org_id = $1`,
+		`delete from audit_keys where org_id = $1`,
+	} {
+		if _, err := tx.Exec(ctx, statement, org); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // removePart removes the oldest sealed events of a log, and reports whether there may be more.
 func removePart(ctx context.Context, tx *db.Tx, org string) (more bool, err error) {
 	t, err := treeOf(ctx, tx, org)
@@ -78,10 +96,11 @@ func (l *Logs) ended(ctx context.Context, r db.Reader, org string) (bool, error)
 	return l.proves(proof, logEnded, org), nil
 }
 
-// forgetEnded forgets the roots of logs that are not in the database any more, and ended.
+// forgetEnded forgets the roots of logs that ended. A late event, of a request that was being answered,
+// may have begun such a log again.
 func (l *Logs) forgetEnded(ctx context.Context, r db.Reader, sizes map[string]int64) error {
-	for org := range l.known.roots {
-		if _, there := sizes[org]; there {
+	for org, p := range l.known.roots {
+		if sizes[org] >= p.size {
 			continue
 		}
 		ended, err := l.ended(ctx, r, org)
@@ -99,7 +118,7 @@ func (l *Logs) forgetEnded(ctx context.Context, r db.Reader, sizes map[string]in
 // proved it, so that that one may be taken out: a node that was away meanwhile would take its database
 // for an older one. It returns how many rows there were.
 func ProveEnded(ctx context.Context, tx *db.Tx, sealing *secret.Ring, id string) (int, error) {
-	l := &Logs{telling: sealing.For(tellingKeys)}
+	l := &Logs{telling: sealing.For(rootsRing)}
 	notes, err := tx.Texts(ctx, "installation", []string{"name", "value"}, EndedBy(id), db.Part)
 	for _, note := range notes {
 		if err != nil {

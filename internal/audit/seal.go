@@ -65,9 +65,6 @@ type Printer struct {
 	Show func([]Stored) error // nil for none
 }
 
-// tellingKeys are derived from the sealing ring for what nodes tell each other, and that a log ended.
-const tellingKeys = "audit roots"
-
 // keysBox is what the keys of logs are sealed for.
 const keysBox = "audit keys"
 
@@ -82,7 +79,7 @@ func NewLogs(s Settings) *Logs {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Logs{
-		host: s.Host, since: s.Since, keys: secret.NewBox(s.Sealing, keysBox), old: s.Sealing.For("audit seals"), telling: s.Sealing.For(tellingKeys), log: s.Log,
+		host: s.Host, since: s.Since, keys: secret.NewBox(s.Sealing, keysBox), old: s.Sealing.For("audit seals"), telling: s.Sealing.For(rootsRing), log: s.Log,
 		most: cmp.Or(s.Days, LongestKept), known: &memory{path: s.File, epoch: EpochName(s.Since)}, stopped: map[string]bool{}, alarm: s.Alarm, printer: s.Print,
 	}
 }

@@ -50,19 +50,9 @@ func (s *Sparing) first(about string, window time.Duration, now time.Time) bool 
 	if s.events >= mostSpared {
 		return false
 	}
-	s.events++ // also where nothing comes of it: looking through all things costs, too
-	if len(s.until) >= mostRemembered {
-		for thing, until := range s.until {
-			if !now.Before(until) {
-				delete(s.until, thing)
-			}
-		}
-	}
-	if len(s.until) >= mostRemembered {
-		return false
-	}
-	if s.until == nil {
-		s.until = map[string]time.Time{}
+	s.events++
+	if len(s.until) >= mostRemembered || s.until == nil {
+		s.until = map[string]time.Time{} // some are recorded once more: who fills it must not blind it for a day
 	}
 	s.until[about] = now.Add(window)
 	return true

@@ -159,16 +159,42 @@ func TestEventsOfOthersStayTheirs(t *testing.T) {
 	record(audit.Event{Actor: audit.Anonymous, ActorName: "stranger", Action: "signin.refused", Target: id})
 	record(audit.Event{Actor: "usr_boss", ActorName: "boss", Action: "identity.linked", Target: "con_1", After: audit.Fields{"user": id, "email": "linked-address"}})
 	record(audit.Event{Actor: "usr_boss", ActorName: "boss", Action: "user.created", Target: "usr_ben", TargetName: "nothing-of-mine"})
+	record(audit.Event{Actor: id, ActorName: "ada", Action: "email_change.requested", Target: id, After: audit.Fields{"email": "ben@a.example"}})
+	record(audit.Event{Actor: "usr_boss", ActorName: "boss", Action: "invitation.sent", Target: "inv_ben", TargetName: "ben@a.example", After: audit.Fields{"name": "invited-as-ben"}})
 	for range perPage { // on the second page
 		record(audit.Event{Actor: id, ActorName: "ada", Action: "signin.done"})
 	}
 	got, text := export(t, d, directory.System("org_a"), "org_a", directory.UserID(id))
-	expect.Equal(t, "events", len(got.Events), 4+perPage+1)
+	expect.Equal(t, "events", len(got.Events), 5+perPage+1)
 	for has, want := range map[string]bool{
-		"my-old-name": true, "bens-old-name": false, "Ben": true, "linked-address": true, "nothing-of-mine": false,
+		"my-old-name": true, "bens-old-name": false, "Ben": true, "linked-address": true, "nothing-of-mine": false, "invited-as-ben": false,
 		"net-of-ada": true, "net-of-stranger": true, "net-of-boss": false,
 	} {
 		expect.Equal(expect.Case(t, "%s", has), "in the file", strings.Contains(text, has), want)
+	}
+}
+
+// A person who asks for a colleague's address as a new one learns nothing of the colleague by it.
+func TestLettersToAnAddressThatWasNotProvedAreNotGiven(t *testing.T) {
+	d, _ := dbtest.Open(t)
+	id := directory.UserID(dbtest.Everything(t, d, "org_a", "audit_events", "audit_logs"))
+	for _, statement := range []string{
+		`update email_changes set email = 'ben@a.example', proved_at = null where org_id = 'org_a'`,
+		`update letters set recipient = 'ben@a.example' where org_id = 'org_a'`,
+		`update setup_links set email = 'ben@a.example' where org_id = 'org_a'`,
+	} {
+		dbtest.Do(t, d, statement)
+	}
+	for _, proved := range []bool{false, true} {
+		want := 0
+		if proved {
+			dbtest.Do(t, d, `update email_changes set proved_at = 1 where org_id = 'org_a'`)
+			want = 1
+		}
+		got, _ := export(t, d, directory.System("org_a"), "org_a", id)
+		for _, table := range []string{"letters", "setup_links"} {
+			expect.Equal(expect.Case(t, "%s, proved %v", table, proved), "rows", len(got.Tables[table]), want)
+		}
 	}
 }
 

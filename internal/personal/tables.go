@@ -16,9 +16,11 @@ type kept struct {
 var withheld = map[string]bool{"org_id": true, "user_id": true, "search_key": true, "email_key": true, "token_hash": true, "generation": true}
 
 const (
-	ofPerson  = "org_id = {org} and user_id = {person}"
+	ofPerson = "org_id = {org} and user_id = {person}"
+
+	// An address that somebody asked for and did not prove is another's, whose letters are not theirs.
 	addresses = `(select u.email from users u where u.org_id = {org} and u.id = {person}
-		union select c.email from email_changes c where c.org_id = {org} and c.user_id = {person}
+		union select c.email from email_changes c where c.org_id = {org} and c.user_id = {person} and c.proved_at is not null
 		union select d.email from disavowals d where d.org_id = {org} and d.user_id = {person})`
 )
 

@@ -4,6 +4,7 @@ package purge
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 
@@ -38,10 +39,11 @@ func (s Sweeper) Sweep(ctx context.Context, d *db.DB) error {
 		return err
 	}
 	tables, err := ofOrganizations(ctx, d)
-	for _, o := range all {
-		if err == nil {
-			err = s.remove(ctx, d, o, tables)
-		}
+	if err != nil {
+		return err
+	}
+	for _, o := range all { // one whose log was altered, and stays, keeps no other
+		err = errors.Join(err, s.remove(ctx, d, o, tables))
 	}
 	return err
 }
@@ -73,18 +75,26 @@ func (s Sweeper) remove(ctx context.Context, d *db.DB, o directory.Organization,
 	if err := s.Logs.Remove(ctx, d, string(o.ID)); err != nil {
 		return err
 	}
-	if err := d.Update(ctx, func(tx *db.Tx) error {
-		for _, t := range tables { // what another sweep wrote meanwhile
-			if _, err := tx.RemoveOf(ctx, t, string(o.ID)); err != nil {
-				return err
-			}
-		}
-		return directory.RemoveOrganization(ctx, tx, o)
-	}); err != nil {
+	if err := finish(ctx, d, o, tables); err != nil {
 		return err
 	}
 	s.Log.InfoContext(ctx, "a deleted organization was removed", "organization", string(o.ID), "short_name", o.ShortName, "deleted_at", o.DeletedAt)
 	return nil
+}
+
+// finish removes an organization of which nothing else is left but what was written meanwhile.
+func finish(ctx context.Context, d *db.DB, o directory.Organization, tables []db.Table) error {
+	return d.Update(ctx, func(tx *db.Tx) error {
+		for _, t := range tables {
+			if _, err := tx.RemoveOf(ctx, t, string(o.ID)); err != nil {
+				return err
+			}
+		}
+		if err := audit.RemoveLate(ctx, tx, string(o.ID)); err != nil {
+			return err
+		}
+		return directory.RemoveOrganization(ctx, tx, o)
+	})
 }
 
 // Contents is how much of what people know of an organization is removed with it.

@@ -2,6 +2,7 @@ package purge
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -192,9 +193,11 @@ func TestNodesForgetALogThatEnded(t *testing.T) {
 	if err := watch(other); err != nil {
 		t.Fatal(err)
 	}
-	stale := filepath.Join(t.TempDir(), "stale")
-	if known, err := os.ReadFile(w.roots); err != nil || os.WriteFile(stale, known, 0o600) != nil {
-		t.Fatal(err)
+	stale, late := filepath.Join(t.TempDir(), "stale"), filepath.Join(t.TempDir(), "late")
+	for _, file := range []string{stale, late} {
+		if known, err := os.ReadFile(w.roots); err != nil || os.WriteFile(file, known, 0o600) != nil {
+			t.Fatal(err)
+		}
 	}
 	w.delete(t, alpha)
 	w.seal(t)
@@ -209,6 +212,17 @@ func TestNodesForgetALogThatEnded(t *testing.T) {
 	if _, err := w.node(stale).Check(t.Context(), w.DB); err != nil {
 		t.Errorf("a check by what a node knew before: %v", err)
 	}
+	first, second := w.sealing.Current(), secret.NewKey()
+	w.sealing.Take([]secret.Key{second, first})
+	w.does(t, func(ctx context.Context, tx *db.Tx) error { return audit.ProveEnded(ctx, tx, w.sealing) })
+	w.sealing.Take([]secret.Key{second})
+	if err := watch(w.node(late)); err != nil {
+		t.Errorf("a node that was not there while the key was taken out: %v", err)
+	}
+	dbtest.Do(t, w.DB, `insert into audit_logs (org_id, size, root, edge, first) select 'org_alpha', 1, root, edge, 0 from audit_logs where org_id = ''`)
+	if err := watch(w.node(stale)); err != nil {
+		t.Errorf("a node that knows the log, after a late event: %v", err)
+	}
 	third := w.node("")
 	if err := watch(third); err != nil {
 		t.Fatal(err)
@@ -221,19 +235,79 @@ func TestNodesForgetALogThatEnded(t *testing.T) {
 	}
 }
 
-// Half removed, the log still fits its tree, and the next sweep goes on.
+// Half removed, it is removed by the next sweep.
 func TestARemovalGoesOnWhereItStopped(t *testing.T) {
 	w := start(t)
 	w.delete(t, alpha)
 	w.seal(t)
 	w.clock.Advance(directory.OrganizationRestorableFor)
-	ctx, stop := context.WithCancel(t.Context())
-	stop()
-	if err := (Sweeper{Logs: w.logs, Log: slog.New(slog.DiscardHandler)}).Sweep(ctx, w.DB); err == nil {
-		t.Fatal("a sweep that was stopped ended well")
+	tables, err := ofOrganizations(t.Context(), w.DB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range tables[:len(tables)/2] {
+		w.does(t, func(ctx context.Context, tx *db.Tx) error {
+			_, err := tx.RemoveOf(ctx, table, string(alpha))
+			return err
+		})
+	}
+	if err := w.logs.Remove(t.Context(), w.DB, string(alpha)); err != nil {
+		t.Fatal(err)
 	}
 	w.sweep(t)
-	expect.Equal(t, "organizations", strings.Contains(dbtest.Dump(t, w.DB, "organizations"), string(alpha)), false)
+	for _, table := range []string{"organizations", "users", "audit_logs"} {
+		expect.Equal(expect.Case(t, "%s", table), "rows", strings.Contains(dbtest.Dump(t, w.DB, table), string(alpha)), false)
+	}
+}
+
+// An event that a stranger caused while the organization was removed goes with it.
+func TestALateEventGoesToo(t *testing.T) {
+	w := start(t)
+	w.delete(t, alpha)
+	w.seal(t)
+	w.clock.Advance(directory.OrganizationRestorableFor)
+	all, err := directory.OrganizationsToRemove(t.Context(), w.DB)
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d organizations, %v", len(all), err)
+	}
+	tables, err := ofOrganizations(t.Context(), w.DB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.logs.Remove(t.Context(), w.DB, string(alpha)); err != nil {
+		t.Fatal(err)
+	}
+	w.does(t, func(ctx context.Context, tx *db.Tx) error {
+		return audit.Record(ctx, tx, audit.Event{OrgID: string(alpha), Actor: audit.Anonymous, Action: "request.refused"})
+	})
+	w.seal(t)
+	if err := finish(t.Context(), w.DB, all[0], tables); err != nil {
+		t.Fatal(err)
+	}
+	for table := range left {
+		w.does(t, func(ctx context.Context, tx *db.Tx) error {
+			n, err := tx.Count(ctx, table, "org_id = $1", string(alpha))
+			expect.Equal(expect.Case(t, "%s", table), "whether it has rows", n > 0, table == "former_short_names")
+			return err
+		})
+	}
+}
+
+// A log that somebody wrote to is not removed, and keeps no other organization from it.
+func TestOneThatCannotBeRemovedStopsNoOther(t *testing.T) {
+	w := start(t)
+	for _, org := range []directory.OrgID{alpha, beta} {
+		w.delete(t, org)
+	}
+	w.seal(t)
+	w.clock.Advance(directory.OrganizationRestorableFor)
+	dbtest.Do(t, w.DB, `update audit_logs set root = 'altered' where org_id = $1`, string(alpha))
+	if err := (Sweeper{Logs: w.logs, Log: slog.New(slog.DiscardHandler)}).Sweep(t.Context(), w.DB); !errors.Is(err, audit.ErrAltered) {
+		t.Errorf("a log that was altered: %v", err)
+	}
+	for org, want := range map[directory.OrgID]bool{alpha: true, beta: false} {
+		expect.Equal(expect.Case(t, "%s", org), "still there", strings.Contains(dbtest.Dump(t, w.DB, "organizations"), string(org)), want)
+	}
 }
 
 func TestWhatIsRemovedIsCounted(t *testing.T) {
