@@ -214,7 +214,10 @@ func TestNodesForgetALogThatEnded(t *testing.T) {
 	}
 	first, second := w.sealing.Current(), secret.NewKey()
 	w.sealing.Take([]secret.Key{second, first})
-	w.does(t, func(ctx context.Context, tx *db.Tx) error { return audit.ProveEnded(ctx, tx, w.sealing) })
+	w.does(t, func(ctx context.Context, tx *db.Tx) error {
+		_, err := audit.ProveEnded(ctx, tx, w.sealing, first.ID)
+		return err
+	})
 	w.sealing.Take([]secret.Key{second})
 	if err := watch(w.node(late)); err != nil {
 		t.Errorf("a node that was not there while the key was taken out: %v", err)
