@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -70,7 +71,21 @@ type Admission struct {
 // request is what a context knows of its request.
 type request struct {
 	Origin
+
+	mu         sync.Mutex
 	admissions []Admission
+}
+
+// Mark implements db.Marked: a transaction that runs again let nobody in before.
+func (r *request) Mark() (forget func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	kept := slices.Clone(r.admissions)
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.admissions = slices.Clone(kept)
+	}
 }
 
 type requestKey struct{}
@@ -78,7 +93,8 @@ type requestKey struct{}
 // WithOrigin returns a context that carries o.
 func WithOrigin(ctx context.Context, o Origin) context.Context {
 	o.Agent = clean(o.Agent, 300)
-	return context.WithValue(ctx, requestKey{}, &request{Origin: o})
+	r := &request{Origin: o}
+	return context.WithValue(db.WithMarked(ctx, r), requestKey{}, r)
 }
 
 // OriginOf returns the Origin in ctx, or the zero Origin.
@@ -89,13 +105,14 @@ func OriginOf(ctx context.Context) Origin {
 	return Origin{}
 }
 
-// Admitted keeps how an actor of the request in ctx proved who they are; the latest counts. Only the
-// goroutine that answers the request calls it.
+// Admitted keeps how an actor of the request in ctx proved who they are; the latest counts.
 func Admitted(ctx context.Context, a Admission) {
 	r, ok := ctx.Value(requestKey{}).(*request)
 	if !ok {
 		return // work that no request caused
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for i, known := range r.admissions {
 		if known.Actor == a.Actor {
 			a.Session = cmp.Or(a.Session, known.Session)
@@ -111,6 +128,8 @@ func admissionOf(ctx context.Context, actor string) (a Admission) {
 	r, ok := ctx.Value(requestKey{}).(*request)
 	switch {
 	case ok:
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		if i := slices.IndexFunc(r.admissions, func(a Admission) bool { return a.Actor == actor }); i >= 0 {
 			a = r.admissions[i]
 		}

@@ -183,11 +183,13 @@ func (d *DB) update(ctx context.Context, p *pool, fn func(*Tx) error) error {
 	if d.dialect == postgresDialect {
 		opts.Isolation = sql.LevelSerializable // SQLite always is, because it has one writer
 	}
+	forget := marked(ctx)
 	if twice != "" && d.dialect == sqliteDialect {
 		lost := errors.New("the first of two runs")
 		if err := d.run(ctx, p, opts, func(tx *Tx) error { return errors.Join(lost, fn(tx)) }); !errors.Is(err, lost) {
 			return err
 		}
+		forget()
 	}
 	if err := d.present(ctx); err != nil {
 		return err
@@ -217,6 +219,7 @@ func (d *DB) update(ctx context.Context, p *pool, fn func(*Tx) error) error {
 		case <-time.After(rand.N(wait)):
 		}
 		d.Measures.Repeated.Inc()
+		forget()
 	}
 }
 
