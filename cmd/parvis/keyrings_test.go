@@ -58,7 +58,7 @@ func (l *lived) settles(args ...string) string {
 		if code == 0 {
 			return out
 		}
-		if !strings.Contains(errors, "does not write with") || time.Now().After(until) {
+		if !strings.Contains(errors, "try again") || time.Now().After(until) {
 			l.t.Fatalf("%v ended with %d: %s%s", args, code, out, errors)
 		}
 	}

@@ -18,6 +18,10 @@ import (
 // applications and callers of the API may hold what it made. Idempotency keys are remembered for a day.
 const Overlap = 25 * time.Hour
 
+// settles is how long after a change-over somebody may still store what the key before it made: so long a
+// node takes to follow, and a request that began before to end.
+const settles = 15 * time.Second
+
 // Use has every node write with a key that all of them know already. It returns an error that names the
 // nodes that do not.
 func Use(ctx context.Context, d *db.DB, keys secret.Keys, id string) error {
@@ -144,6 +148,9 @@ func leaves(ctx context.Context, d *db.DB, keys secret.Keys, l Leaving) (string,
 	if until := writes.Since.Add(Overlap); !l.Leaked && d.Now().Before(until) {
 		return "", fmt.Errorf("browsers and applications may hold until %s what this key made: take it out then, or with --leaked at once, "+
 			"where others may know it. People then sign in again or repeat a step here and there", until.UTC().Format("2 January 15:04 MST"))
+	}
+	if until := writes.Since.Add(settles); d.Now().Before(until) {
+		return "", fmt.Errorf("requests that began before the change may still write with this key: try again in %d seconds", int(until.Sub(d.Now()).Seconds())+1)
 	}
 	if behind := lacking(nodes, func(n Node) bool { return slices.Contains(n.Writes, writes.ID) }); len(behind) > 0 {
 		return "", fmt.Errorf("%s: this server does not write with %s yet. It changes over within seconds: try again; its log says what keeps it from that", strings.Join(behind, ", "), writes.ID)

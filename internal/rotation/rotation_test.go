@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
@@ -108,7 +109,7 @@ func literal(e ast.Expr) (string, bool) {
 // database for an older one.
 func TestTheEndOfALogOutlivesTheKeyThatProvedIt(t *testing.T) {
 	t.Parallel()
-	d, _ := dbtest.Open(t)
+	d, clock := dbtest.Open(t)
 	ctx, keys := t.Context(), secret.NewKeys()
 	old, next := keys.Sealing.Current(), secret.NewKey()
 	away := audit.NewLogs(audit.Settings{Sealing: keys.Sealing, Host: "id.example", File: filepath.Join(t.TempDir(), "roots")})
@@ -135,7 +136,13 @@ func TestTheEndOfALogOutlivesTheKeyThatProvedIt(t *testing.T) {
 	if err != nil || len(needs) == 0 {
 		t.Errorf("before it is taken out the key is needed for %v, %v", needs, err)
 	}
-	if left, err := rotation.Retire(ctx, d, keys, rotation.Leaving{ID: old.ID, Leaked: true, Moved: func(int) {}}); err != nil {
+	leaving := rotation.Leaving{ID: old.ID, Leaked: true, Moved: func(int) {}}
+	clock.Advance(14 * time.Second)
+	if _, err := rotation.Retire(ctx, d, keys, leaving); err == nil {
+		t.Error("the key is taken out while requests that began with it may still write")
+	}
+	clock.Advance(time.Second)
+	if left, err := rotation.Retire(ctx, d, keys, leaving); err != nil {
 		t.Fatal(left, err)
 	}
 	keys.Sealing.Take([]secret.Key{next})
