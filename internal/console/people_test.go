@@ -292,6 +292,7 @@ func TestPayloadsAreText(t *testing.T) {
 		}
 		return nil
 	})
+	w.Clock.Advance(time.Second)
 	seen(t, b.Get("/o/alpha/admin/invitations/"+w.alpha.invitation).Form("resend").Submit("resend"), 200)
 	event := w.events(t, w.alpha.ID, "invitation.resent")[0]
 	id := w.idOf(t, w.alpha.ID, "invitations", "waiting@alpha.example")

@@ -186,9 +186,12 @@ func (w *world) trace(ctx context.Context, tx *db.Tx, org directory.OrgID, conne
 func (w *world) idOf(t *testing.T, org directory.OrgID, table, email string) string {
 	t.Helper()
 	var id string
-	found, err := w.DB.One(t.Context(), db.Into(&id), `select id from `+table+` where org_id = $1 and email = $2 order by created_at desc, id limit 1`, string(org), email)
-	if err != nil || !found {
-		t.Fatalf("no %s in %s: %v", email, table, err)
+	var of int
+	found, err := w.DB.One(t.Context(), db.Into(&id, &of), `select coalesce(min(id), ''), count(*) from `+table+` where org_id = $1 and email = $2
+		and created_at = (select max(created_at) from `+table+` where org_id = $1 and email = $2)`, string(org), email)
+	// Two of the same instant have no order: a test lets time pass between them.
+	if err != nil || !found || of != 1 {
+		t.Fatalf("%d newest %s of %s: %v", of, table, email, err)
 	}
 	return id
 }

@@ -235,6 +235,7 @@ func TestAttemptsAreSearched(t *testing.T) {
 	idp := w.idp()
 	c := w.samlConnection(w.org, idp, creates)
 	w.inside(w.enter(w.Browser(t), idp, c, person("lin@alpha.example", "name", "Lín Wei")), w.org, "Lín Wei")
+	w.Clock.Advance(time.Second)
 	stranger := w.Browser(t)
 	w.refused(stranger, w.enter(stranger, idp, c, person("Mallory@elsewhere.example")), c, "domain")
 	found := func(search string, wants ...string) {
