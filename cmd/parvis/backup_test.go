@@ -65,6 +65,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 // One backup after another is made, exactly as many stay as were asked for, what goes is named, and what
 // stays can be restored.
 func TestOneBackupFollowsAnother(t *testing.T) {
+	t.Parallel()
 	p := newPatient(t)
 	if err := p.start(t).stop(); err != nil {
 		t.Fatal(err)
@@ -102,6 +103,7 @@ func TestOneBackupFollowsAnother(t *testing.T) {
 
 // A backup that fails removes nothing: the only good one stays.
 func TestABackupThatFailsRemovesNothing(t *testing.T) {
+	t.Parallel()
 	p := newPatient(t)
 	if err := p.start(t).stop(); err != nil {
 		t.Fatal(err)
@@ -185,6 +187,7 @@ func piped(t *testing.T, p patient, args ...string) string {
 
 // Progress is shown on a terminal, and is in no file, pipe or journal.
 func TestProgressIsForATerminal(t *testing.T) {
+	t.Parallel()
 	p := newPatient(t)
 	server := p.start(t)
 	if out, errs, code := parvis(t, p.dir, p.env, "organization", "create", "Meridian Freight", "--short-name", "meridian", "--owner", "ana@meridian.test"); code != 0 {

@@ -69,6 +69,7 @@ func before(t *testing.T) string {
 // While nodes are replaced one by one, those of the release before serve on the new schema: who
 // is signed in stays so on both, and who signs in gets in by either.
 func TestTheReleaseBeforeServesOnTheNewSchema(t *testing.T) {
+	t.Parallel()
 	program := before(t)
 	dir, base := t.TempDir(), "http://localhost:"+loopback.Port()
 	env := environment()

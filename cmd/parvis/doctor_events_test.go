@@ -8,6 +8,7 @@ import (
 // Doctor names webhooks that nobody takes, the operator's as a failure, and directories that are
 // silent or wait, each with what to do.
 func TestDoctorLooksAfterWebhooksAndDirectories(t *testing.T) {
+	t.Parallel()
 	p := newPatient(t)
 	p.env = append(p.env, "PARVIS_OUTBOUND_ALLOW=127.0.0.1:1")
 	server := p.start(t)

@@ -194,6 +194,7 @@ func statements(seed, undo string) func(*testing.T, *exam) {
 
 // What is wrong with the settings themselves ends the look: nothing is as it is meant to be.
 func TestDoctorFindsEachWrongSetting(t *testing.T) {
+	t.Parallel()
 	w := &ward{patient: patient{dir: t.TempDir(), base: "http://localhost:1", env: environment("PARVIS_PUBLIC_ADDRESS=http://localhost:1")}}
 	file := func(name string, text []byte) string {
 		path := filepath.Join(w.dir, name)
@@ -278,6 +279,7 @@ const aYear = 365 * 24 * time.Hour
 
 // The first good set-up, bare; and what goes wrong with it.
 func TestDoctorFindsWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	p := newPatient(t)
 	w := admit(t, p, p.base)
 	if !t.Run("bare", (&exam{ward: w}).clean) {
@@ -640,6 +642,7 @@ func (o *door) open(t *testing.T) (base string) {
 }
 
 func TestDoctorFindsWhatAProxyDoesWrong(t *testing.T) {
+	t.Parallel()
 	o := &door{}
 	w := behind(t, func(back string) string { o.backs = []string{back}; return o.open(t) }, "PARVIS_TRUSTED_PROXIES=127.0.0.1")
 	if !t.Run("nothing", (&exam{ward: w}).clean) {
@@ -683,6 +686,7 @@ func TestDoctorFindsWhatAProxyDoesWrong(t *testing.T) {
 
 // The second good set-up: the nginx of docs/operations.md, where it is installed.
 func TestDoctorBehindNginx(t *testing.T) {
+	t.Parallel()
 	program, err := exec.LookPath("nginx")
 	if err != nil {
 		t.Skip("nginx is not installed")
@@ -752,6 +756,7 @@ func TestDoctorBehindNginx(t *testing.T) {
 
 // The third good set-up: two nodes behind a balancer, on PostgreSQL where there is one.
 func TestDoctorOfTwoNodes(t *testing.T) {
+	t.Parallel()
 	o := &door{}
 	w := behind(t, func(back string) string { o.backs = []string{back}; return o.open(t) }, "PARVIS_TRUSTED_PROXIES=127.0.0.1", "PARVIS_DATABASE_MEMORY=on")
 	second := w.patient
@@ -796,6 +801,7 @@ func TestDoctorOfTwoNodes(t *testing.T) {
 
 // Bare with TLS of its own; and certificates that are of no use.
 func TestDoctorJudgesCertificates(t *testing.T) {
+	t.Parallel()
 	chain, key := issue(t, "localhost", time.Now().Add(-time.Hour), time.Now().Add(aYear))
 	w := behind(t, func(back string) string { return "https://localhost:" + port(back) }, "PARVIS_TLS_CERTIFICATE="+chain, "PARVIS_TLS_KEY="+key)
 	if !t.Run("a good one", (&exam{ward: w, root: chain}).clean) {

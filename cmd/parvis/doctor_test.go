@@ -116,6 +116,7 @@ func TestDoctorFindsNothingWrongWithAHealthyInstallation(t *testing.T) {
 }
 
 func TestDoctorFindsAWrongPublicAddress(t *testing.T) {
+	t.Parallel()
 	p := newPatient(t)
 	server := p.start(t)
 	if err := server.stop(); err != nil {
@@ -206,6 +207,7 @@ func TestDoctorFindsAProxyThatNamesNoAddress(t *testing.T) {
 }
 
 func TestDoctorFindsRegionsThatShareKeys(t *testing.T) {
+	t.Parallel()
 	eu, us := newPatient(t), newPatient(t)
 	us.base = strings.Replace(us.base, "localhost", "us.localhost", 1)
 	lost := "http://ap.localhost:" + loopback.Port()
@@ -245,6 +247,7 @@ func TestDoctorFindsRegionsThatShareKeys(t *testing.T) {
 
 // Two regions that share a key understand each other, or doctor says which of the two is to do what.
 func TestDoctorNamesWhatIsWrongBetweenRegions(t *testing.T) {
+	t.Parallel()
 	eu, us := newPatient(t), newPatient(t)
 	us.base = strings.Replace(us.base, "localhost", "us.localhost", 1)
 	list := fmt.Sprintf(`PARVIS_REGIONS=[{"id":"eu","address":%q,"name":{"en":"Europe"}},{"id":"us","address":%q,"name":{"en":"Americas"}}]`, eu.base, us.base)
@@ -324,6 +327,7 @@ func TestDoctorFindsAProxyThatAltersRequests(t *testing.T) {
 }
 
 func TestDoctorTellsOfRefusedLetters(t *testing.T) {
+	t.Parallel()
 	p := newPatient(t)
 	box, err := mailbox.Start(t.Context(), "127.0.0.1:0", mailbox.Options{Recipient: func(address string) error {
 		if strings.HasPrefix(address, "gone") {
@@ -370,6 +374,7 @@ func TestDoctorTellsOfRefusedLetters(t *testing.T) {
 
 // The name is that of the public address, not of the machine, which may not be in the DNS.
 func TestTheMailServerIsGreetedByThePublicHost(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -409,6 +414,7 @@ func TestTheMailServerIsGreetedByThePublicHost(t *testing.T) {
 }
 
 func TestDoctorLooksAfterWhatIsStored(t *testing.T) {
+	t.Parallel()
 	p := newPatient(t)
 	lines, code := p.doctor(t)
 	wantLine(t, lines, "data folder", "FAIL", "there is no folder data")
@@ -463,6 +469,7 @@ func TestDoctorLooksAfterWhatIsStored(t *testing.T) {
 // The operator is shown an application that does not accept the message that a session ended,
 // and one that works and has no tile, which is not told to replace its redirect addresses.
 func TestDoctorLooksAfterApplications(t *testing.T) {
+	t.Parallel()
 	p := newPatient(t)
 	if err := p.start(t).stop(); err != nil {
 		t.Fatal(err)

@@ -33,6 +33,7 @@ const (
 // Who moves in by JSON lines signs in with the password of the other system, whichever hash that kept, and
 // with the code of the app that they had there.
 func TestPeopleOfJSONLinesSignIn(t *testing.T) {
+	t.Parallel()
 	p := newPatient(t)
 	p.start(t)
 	lines := ""

@@ -94,6 +94,7 @@ func (r *receiver) ServeHTTP(_ http.ResponseWriter, q *http.Request) {
 // one before is taken out. Everybody and everything gets in as before; a server with the old file starts
 // no longer.
 func TestSEC3KeysAreReplacedWhileAServerRuns(t *testing.T) {
+	t.Parallel()
 	l := live(t)
 	hook := &receiver{}
 	at := httptest.NewServer(hook)

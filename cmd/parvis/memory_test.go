@@ -13,6 +13,7 @@ import (
 // What a command ends is over on a serving node a second later, though the node remembers who a
 // cookie is; and at once on one that was stopped meanwhile, since it has heard nothing for a second.
 func TestWhatACommandEndsIsForgottenByAServingNode(t *testing.T) {
+	t.Parallel()
 	dir, base := t.TempDir(), "http://localhost:"+loopback.Port()
 	env := environment("PARVIS_PUBLIC_ADDRESS="+base, "PARVIS_DATABASE_MEMORY=on")
 	if onPostgres() {

@@ -15,6 +15,7 @@ import (
 // A server prints what it seals as lines of JSON, with nothing that is known of people: everything,
 // or what concerns no organization.
 func TestServePrintsTheAuditLog(t *testing.T) {
+	t.Parallel()
 	dir, base := t.TempDir(), "http://localhost:"+loopback.Port()
 	env, database := environment(), filepath.Join(dir, "data", "parvis.db")
 	if onPostgres() {

@@ -100,6 +100,7 @@ func (p patient) kept(t *testing.T, server *process) string {
 // captured: of the people of one, and of somebody who typed an address in the wrong one, nothing is
 // in the other or on the way. TestResidencyOfPeople has a whole day, within one program.
 func TestResidencyBetweenTwoPrograms(t *testing.T) {
+	t.Parallel()
 	var patients [2]patient
 	var passed [2]*tapped
 	var listens [2]string

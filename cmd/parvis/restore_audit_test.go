@@ -116,6 +116,7 @@ const newerPassword = "Nine otters cross 4 rivers!"
 // What changed since the backup holds where an export of the log is there, and for nobody else is
 // anything lost.
 func TestARestoreWithAnExportFromOutside(t *testing.T) {
+	t.Parallel()
 	l := live(t)
 	bo, cyd := l.join("bo"), l.join("cyd")
 	l.join("dee")

@@ -247,6 +247,7 @@ func at(t *testing.T, c *http.Client, page string) string {
 // From outside: a backup under load, restored elsewhere and served at the same address, opens nothing
 // to people who hold something of before; the password opens only where the operator says so.
 func TestARestoreRevivesNothing(t *testing.T) {
+	t.Parallel()
 	l := live(t)
 	phrase := filepath.Join(l.dir, "phrase")
 	if err := os.WriteFile(phrase, []byte("nine trams ride seven zebras\n"), 0o600); err != nil {
@@ -325,6 +326,7 @@ func (l *lived) nothingOpens(asOfBackup bool) {
 // A backup that is not what was written is refused with a sentence and a status of its own, and
 // leaves nothing behind.
 func TestBadBackupsAreRefused(t *testing.T) {
+	t.Parallel()
 	l := live(t)
 	l.run("backup", "good.backup")
 	if err := l.server.stop(); err != nil {
@@ -415,6 +417,7 @@ func (l *lived) sealed() {
 // A database that was put back by hand is not served until it was adopted, whether a server runs or
 // starts.
 func TestADatabaseThatWasPutBackIsNotServed(t *testing.T) {
+	t.Parallel()
 	l := live(t)
 	if onPostgres() {
 		t.Skip("a copy of PostgreSQL is put back in TestARunningServerNoticesAnOlderDatabase")
@@ -458,6 +461,7 @@ func TestADatabaseThatWasPutBackIsNotServed(t *testing.T) {
 
 // A server that runs while an older state is put in place ends by itself.
 func TestARunningServerNoticesAnOlderDatabase(t *testing.T) {
+	t.Parallel()
 	l := live(t)
 	l.sealed()
 	execAll(t, l.database(), `delete from audit_tiles`, `delete from audit_events`, `delete from audit_checkpoints`, `delete from audit_logs`)
@@ -478,6 +482,7 @@ func TestARunningServerNoticesAnOlderDatabase(t *testing.T) {
 
 // With --every the first backup comes at once, the next in time, and an interrupt ends it well.
 func TestBackupsAreMadeAgainAndAgain(t *testing.T) {
+	t.Parallel()
 	l := live(t)
 	program, err := exec.LookPath("parvis")
 	if err != nil {

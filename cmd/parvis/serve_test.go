@@ -11,6 +11,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -42,18 +43,20 @@ func start(t *testing.T, dir, base string, env []string, args ...string) *proces
 	return p
 }
 
-// parvis runs a command to its end and returns what it printed and its exit code.
+// parvis runs a command to its end, as a program of its own, and returns what it printed and its exit code.
 func parvis(t *testing.T, dir string, env []string, args ...string) (out, errors string, code int) {
 	t.Helper()
-	old, err := os.Getwd()
+	program, err := exec.LookPath("parvis")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var o, e text
-	t.Chdir(dir)
-	defer t.Chdir(old)
-	code = run(args, env, &o, &e)
-	return o.String(), e.String(), code
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, env, &o, &e
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return o.String(), e.String(), cmd.ProcessState.ExitCode()
 }
 
 // send sends a form as a page of ours does, and returns the status.
@@ -202,6 +205,7 @@ func waitUntilLettersAreSent(t *testing.T, d *db.DB) {
 
 // The owner's link reaches the owner's mailbox and is printed nowhere.
 func TestTheOwnerOfANewOrganizationGetsALetter(t *testing.T) {
+	t.Parallel()
 	dir, base := t.TempDir(), "http://localhost:"+loopback.Port()
 	box, err := mailbox.Start(t.Context(), "127.0.0.1:0", mailbox.Options{Recipient: func(address string) error {
 		if strings.HasPrefix(address, "gone@") {

@@ -113,6 +113,7 @@ func TestALinkThatWaitsIsNotOfferedOnceThereIsAnOwner(t *testing.T) {
 }
 
 func TestDoctorSaysWhetherASetUpLinkWorks(t *testing.T) {
+	t.Parallel()
 	p := newPatient(t)
 	running := p.start(t)
 	lines, code := p.doctor(t)
