@@ -41,25 +41,31 @@ func (p *process) reload(t *testing.T) {
 	}
 }
 
-// told runs a command that ends badly, and says why.
+// told runs a command that ends badly once the servers have changed over, and says why.
 func (l *lived) told(says string, args ...string) {
 	l.t.Helper()
-	out, errors, code := parvis(l.t, l.dir, l.env, args...)
-	if code == 0 || !strings.Contains(errors, says) {
+	if out, errors, code := l.ends(args...); code == 0 || !strings.Contains(errors, says) {
 		l.t.Errorf("%v ended with %d, and does not say %q: %s%s", args, code, says, out, errors)
 	}
 }
 
-// settles runs a command until the servers have changed over, within seconds.
+// settles runs a command once the servers have changed over, within seconds.
 func (l *lived) settles(args ...string) string {
 	l.t.Helper()
+	out, errors, code := l.ends(args...)
+	if code != 0 {
+		l.t.Fatalf("%v ended with %d: %s%s", args, code, out, errors)
+	}
+	return out
+}
+
+// ends runs a command until it no longer asks to be tried again.
+func (l *lived) ends(args ...string) (out, errors string, code int) {
+	l.t.Helper()
 	for until := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {
-		out, errors, code := parvis(l.t, l.dir, l.env, args...)
-		if code == 0 {
-			return out
-		}
-		if !strings.Contains(errors, "try again") || time.Now().After(until) {
-			l.t.Fatalf("%v ended with %d: %s%s", args, code, out, errors)
+		out, errors, code = parvis(l.t, l.dir, l.env, args...)
+		if code == 0 || !strings.Contains(errors, "try again") || time.Now().After(until) {
+			return out, errors, code
 		}
 	}
 }
@@ -136,7 +142,7 @@ func TestSEC3KeysAreReplacedWhileAServerRuns(t *testing.T) {
 	l.told("what this key made: take it out then, or with --leaked", "keys", "retire", old["lookup"], "--public-address", l.base)
 	l.signsIn(l.base, step(0)) // which moves the password
 	l.told("it is needed for 1 passwords", "keys", "retire", old["pepper"], "--leaked", "--public-address", l.base)
-	if out := l.run("keys", "retire", old["pepper"], "--leaked", "--void", "--public-address", l.base); !strings.Contains(out, "of 2 people are void") {
+	if out := l.settles("keys", "retire", old["pepper"], "--leaked", "--void", "--public-address", l.base); !strings.Contains(out, "of 2 people are void") {
 		t.Errorf("taking the pepper out says %s", out)
 	}
 	l.settles("keys", "retire", old["lookup"], "--leaked", "--public-address", l.base)

@@ -51,7 +51,7 @@ func parvis(t *testing.T, dir string, env []string, args ...string) (out, errors
 		t.Fatal(err)
 	}
 	var o, e text
-	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, args...) // also when the test has ended
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, env, &o, &e
 	if err := cmd.Run(); cmd.ProcessState == nil {
 		t.Fatal(err)

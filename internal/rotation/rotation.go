@@ -150,7 +150,7 @@ func leaves(ctx context.Context, d *db.DB, keys secret.Keys, l Leaving) (string,
 			"where others may know it. People then sign in again or repeat a step here and there", until.UTC().Format("2 January 15:04 MST"))
 	}
 	if until := writes.Since.Add(settles); d.Now().Before(until) {
-		return "", fmt.Errorf("requests that began before the change may still write with this key: try again in %d seconds", int(until.Sub(d.Now()).Seconds())+1)
+		return "", fmt.Errorf("requests that began before the change may still write with this key: try again in %d s", int(until.Sub(d.Now()).Seconds())+1)
 	}
 	if behind := lacking(nodes, func(n Node) bool { return slices.Contains(n.Writes, writes.ID) }); len(behind) > 0 {
 		return "", fmt.Errorf("%s: this server does not write with %s yet. It changes over within seconds: try again; its log says what keeps it from that", strings.Join(behind, ", "), writes.ID)
