@@ -322,6 +322,9 @@ func (m *model) put(d deed) (*personModel, error) {
 	}
 	w := d.of(p)
 	active := *w.active
+	if says := d.wish.address; d.kind == put && says == p.address || d.kind == patchPerson && d.field == "userName" && d.value == p.address {
+		m.overtaken(d.by, provisioning.ChangeAddress, p.id)
+	}
 	if p.role == directory.Owner {
 		if !active && !p.out() {
 			m.wait(d.by, provisioning.ShutOutOwner, p.id, waitModel{email: p.address})
