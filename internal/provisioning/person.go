@@ -14,7 +14,6 @@ import (
 	"parvis/internal/domain"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
-	"parvis/internal/mail"
 	"parvis/internal/naming"
 )
 
@@ -88,15 +87,40 @@ func (s *Service) CreatePerson(ctx context.Context, tx *db.Tx, source Source, p 
 	if err := keepDocument(ctx, tx, u, p.Document); err != nil {
 		return Provisioned{}, err
 	}
-	if !p.Active {
+	again, err := shutOutHere(ctx, tx, u)
+	switch {
+	case err != nil:
+	case again:
+		err = source.staysOut(ctx, tx, u, p.Active)
+	case !p.Active:
 		err = directory.Deactivate(ctx, tx, source.Actor(), source.OrgID, u.ID)
-	} else {
+	default:
 		err = s.invite(ctx, tx, source, directory.Candidate{User: u, Organization: org})
 	}
 	if err != nil {
 		return Provisioned{}, err
 	}
 	return source.Person(ctx, tx, string(u.ID))
+}
+
+// shutOutHere reports whether somebody here shut out who had the address of u before, and was deleted
+// since and can still be restored.
+func shutOutHere(ctx context.Context, r db.Reader, u directory.User) (bool, error) {
+	var former string
+	return r.One(ctx, db.Into(&former), `
+		select id from users
+		where org_id = $1 and email_key = $2 and deleted_at > $3 and deactivated_at < deleted_at and shut_out_by is null
+		limit 1`, string(u.OrgID), u.AddressKey(), db.Time(r.Now().Add(-directory.RestorableFor)))
+}
+
+// staysOut keeps somebody out whom a source makes again, as they were shut out here (decision 0095). That
+// the source wants them in waits for an administrator.
+func (s Source) staysOut(ctx context.Context, tx *db.Tx, u directory.User, wanted bool) error {
+	s.did("stays_out", "Name", u.Name, "Email", u.Email)
+	if wanted {
+		s.waitFor(LetInAgain, string(u.ID), u.Name, Details{Email: u.Email})
+	}
+	return directory.Deactivate(ctx, tx, directory.System(s.OrgID), s.OrgID, u.ID)
 }
 
 // there answers a source that names somebody who is there already. Unless the source keeps them, or
@@ -349,31 +373,4 @@ func (s *Service) DeletePerson(ctx context.Context, tx *db.Tx, source Source, id
 	}
 	source.did("deleted", "Name", u.Name)
 	return false, s.brake(ctx, tx, source)
-}
-
-// tell writes to the administrators of an organization about a source, or to its owners only.
-func (s *Service) tell(ctx context.Context, tx *db.Tx, source Source, p mail.SourceParameters, owners bool) error {
-	org, err := directory.OrganizationByID(ctx, tx, source.OrgID)
-	if err != nil {
-		return err
-	}
-	all, err := directory.Administrators(ctx, tx, source.OrgID)
-	if err != nil {
-		return err
-	}
-	if p.When.IsZero() {
-		p.When = tx.Now()
-	}
-	p.Organization, p.Source = org.DisplayName, source.Name
-	p.Link = s.Base + org.Path("admin", "provisioning", source.ID)
-	for _, a := range all {
-		if owners && a.Role != directory.Owner {
-			continue
-		}
-		p.Name = a.Name
-		if _, err := s.Outbox.Put(ctx, tx, a.Letter(p)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
