@@ -197,7 +197,7 @@ func TestWhoIsShutOutIsOutWhateverElseIsRefused(t *testing.T) {
 		"address, names": {"PATCH", patch(`{"op":"replace","value":{"active":"False","userName":"no@such@address","name.givenName":"` + name + `"}}`)},
 	} {
 		t.Run(what, func(t *testing.T) {
-			email := strings.NewReplacer(" ", "-", ",", "").Replace(what) + "@alpha.example"
+			email := strings.ToLower(strings.NewReplacer(" ", "-", ",", "").Replace(what)) + "@alpha.example"
 			before := s.hire(t, email, `"displayName":"Ana"`)
 			at := "/Users/" + before.id()
 			body := strings.ReplaceAll(c.body, "{email}", email)

@@ -39,6 +39,9 @@ func (s *Server) createUser(ctx context.Context, x *call, in input) (answer, err
 		return answer{}, err
 	}
 	p, err := x.person(o, true)
+	if err == nil && p.Email == "" { // nobody is made without, not even as somebody who is out
+		err = errNoAddress
+	}
 	if err == nil {
 		err = x.noPassword(ctx)
 	}
