@@ -161,6 +161,7 @@ func TestTheNameOfADeletedOrganizationIsKept(t *testing.T) {
 	w := start(t)
 	dbtest.Do(t, w.DB, `update organizations set short_name = 'alpha', short_name_key = 'alpha', short_name_skeleton = 'alpha' where id = $1`, string(alpha))
 	w.delete(t, alpha)
+	w.seal(t)
 	w.clock.Advance(directory.OrganizationRestorableFor)
 	w.sweep(t)
 	again := func() error {
