@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"reflect"
 
@@ -28,7 +29,7 @@ var configuredSources = things[form.ConfiguredSource]{
 			names[c.ID] = c.Name
 		}
 		return short(all, func(s provisioning.Source) form.ConfiguredSource {
-			return form.ConfiguredSource{ID: s.ID, Name: s.Name, Provider: string(s.Provider), Connection: optional(names[s.ConnectionID]), Invites: s.Invites}
+			return form.ConfiguredSource{ID: s.ID, Name: s.Name, Provider: string(s.Provider), Connection: optional(cmp.Or(names[s.ConnectionID], s.ConnectionID)), Invites: s.Invites}
 		}).Items, err
 	},
 	make: func(ctx context.Context, tx *db.Tx, x *call, now form.ConfiguredSource) error {
@@ -57,7 +58,8 @@ var configuredSources = things[form.ConfiguredSource]{
 }
 
 // configuredSource returns what a configuration chooses of a source whose people come in by a
-// connection. A connection that was removed has no name, and stays the source's until another is named.
+// connection. A connection that was removed has no name: its id stands for it, so that nobody reads it as
+// any, and keeps it where it is the source's own. Sent to another source, it is no connection.
 func (x *call) configuredSource(ctx context.Context, r db.Reader, connection string, was, now form.ConfiguredSource) (provisioning.Settings, error) {
 	n := provisioning.Settings{Name: now.Name, Provider: provisioning.Provider(now.Provider), ConnectionID: connection, Invites: now.Invites}
 	if reflect.DeepEqual(was.Connection, now.Connection) {

@@ -76,6 +76,29 @@ func TestAConfigurationHasSources(t *testing.T) {
 	}
 }
 
+// A connection that was removed lets nobody in, and does so after its configuration was sent back: as
+// it was read, or to a source that has another connection by now, which keeps that.
+func TestARemovedConnectionOfAConfigurationIsNotAny(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	a := w.terraformer(t, w.alpha)
+	path, id := "/sources/"+w.alpha.ids["sources"], w.alpha.ids["connections"]
+	w.call(t, a, "PATCH", path, `{"connection_id": "`+id+`"}`).want(t, 200)
+	w.call(t, a, "DELETE", "/connections/"+id, "").want(t, 204)
+	whole := string(w.call(t, a, "GET", "/configuration", "").want(t, 200).text)
+	w.configure(t, a.token, "&prune=true", whole).is(t)
+	expect.Equal(t, "after it was sent back", w.call(t, a, "GET", path, "").want(t, 200).json["connection_id"], any(id))
+	w.configure(t, a.token, "", ofAlpha+`"sources": [{"id": "`+w.alpha.ids["sources"]+`", "connection": "`+id+`", "invites": true}]}`).is(t,
+		"change source Directory of alpha: invites false true")
+	expect.Equal(t, "after another change", w.call(t, a, "GET", path, "").want(t, 200).json["connection_id"], any(id))
+
+	other := fmt.Sprint(w.call(t, a, "POST", "/connections", `{"name": "Other", "provider": "okta", "protocol": "saml"}`).want(t, 201).json["id"])
+	w.call(t, a, "PATCH", path, `{"connection_id": "`+other+`"}`).want(t, 200)
+	w.call(t, a, "PUT", "/configuration?dry_run=true", whole).refused(t, 422, "provisioning.connection_unknown", "/sources/0/connection")
+	w.call(t, a, "PUT", "/configuration?dry_run=true", ofAlpha+`"sources": [{"name": "New", "provider": "okta", "connection": "`+id+`"}]}`).refused(t, 422, "provisioning.connection_unknown", "/sources/0/connection")
+	expect.Equal(t, "after it was refused", w.call(t, a, "GET", path, "").want(t, 200).json["connection_id"], any(other))
+}
+
 func TestMistakesOfConfiguredSourcesAreNamed(t *testing.T) {
 	t.Parallel()
 	w := start(t)

@@ -68,6 +68,7 @@ func TestAPersonIsExported(t *testing.T) {
 	tables, _ := got.json["tables"].(map[string]any)
 	expect.Equal(t, "sessions", len(tables["sessions"].([]any)), 1)
 	w.call(t, a, "GET", "/users/"+string(w.beta.users[directory.Member].ID)+"/export", "").refused(t, 404, "directory.not_found", "")
+	w.call(t, a, "GET", "/users/"+string(w.alpha.users[directory.Owner].ID)+"/export", "").refused(t, 403, "directory.denied", "")
 	w.call(t, as{token: w.alpha.tokens[directory.Owner]}, "GET", path, "").refused(t, 403, "api.in_person", "")
 	desk := as{token: w.machine(t, "Tickets", w.alpha.users[directory.Owner], directory.Helpdesk, access.ReadPeople)}
 	w.call(t, desk, "GET", path, "").refused(t, 403, "api.scope", "")

@@ -1,10 +1,12 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/secret"
@@ -71,6 +73,74 @@ func RemoveLate(ctx context.Context, tx *db.Tx, org string) error {
 		}
 	}
 	return nil
+}
+
+// latestBehind is how much later than an event those may be that were sealed before it: transactions that
+// overlap are sealed as they end.
+const latestBehind = time.Hour
+
+// SaysDeleted reports whether the log of an organization says that it was deleted at an instant or
+// before. It returns ErrAltered, and raises the alarm once, if the log says nothing of it, or that it was
+// restored since: then nobody who runs the installation deleted it, whatever its row has. A log that was
+// removed already says so by its note.
+func (l *Logs) SaysDeleted(ctx context.Context, d *db.DB, org string, at time.Time) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ended, err := l.ended(ctx, d, org); err != nil || ended {
+		return ended, err
+	}
+	if err := l.known.load(); err != nil {
+		return false, err
+	}
+	deleted, err := l.deletion(ctx, d, org)
+	if errors.Is(err, ErrAltered) {
+		l.stop(ctx, org, err)
+	}
+	return err == nil && !deleted.After(at), err
+}
+
+// deletion returns when the log of an organization says that it was deleted: in the last event about
+// that, which is sealed where its time belongs. Who writes one for a time that is over finds younger ones
+// sealed before it.
+func (l *Logs) deletion(ctx context.Context, r db.Reader, org string) (time.Time, error) {
+	t, err := treeOf(ctx, r, org)
+	if err == nil {
+		err = l.known.compare(t, newTiles(ctx, r, org))
+	}
+	if err == nil {
+		err = checkTiles(newTiles(ctx, r, org), t)
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	var place int64
+	found, err := r.One(ctx, db.Into(&place), `
+		select leaf from audit_events
+		where org_id = $1 and target = $1 and action in ('organization.deleted', 'organization.restored') and leaf < $2
+		order by leaf desc
+		limit 1`, org, t.size)
+	if err != nil || !found {
+		return time.Time{}, cmp.Or(err, fmt.Errorf("%w: %q is marked as deleted, and its log does not say so", ErrAltered, org))
+	}
+	all, err := After(ctx, r, org, place-1, 1)
+	if err != nil || len(all) == 0 {
+		return time.Time{}, cmp.Or(err, fmt.Errorf("%w: event %d is missing", ErrAltered, place))
+	}
+	e := all[0]
+	if err := e.check(newTiles(ctx, r, org), place); err != nil {
+		return time.Time{}, err
+	}
+	var latest db.Time
+	if _, err := r.One(ctx, db.Into(&latest), `select coalesce(max(at), 0) from audit_events where org_id = $1 and leaf < $2`, org, place); err != nil {
+		return time.Time{}, err
+	}
+	switch {
+	case e.Action != "organization.deleted":
+		return time.Time{}, fmt.Errorf("%w: %q is marked as deleted, and its log says that it was restored", ErrAltered, org)
+	case time.Time(latest).After(e.At.Add(latestBehind)):
+		return time.Time{}, fmt.Errorf("%w: event %d of %q is older than those before it", ErrAltered, place, org)
+	}
+	return e.At, nil
 }
 
 // removePart removes the oldest sealed events of a log, and reports whether there may be more.

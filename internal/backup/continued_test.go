@@ -330,6 +330,24 @@ func TestApplicationsOfAllAreShutWithoutTheInstallationsLog(t *testing.T) {
 	expect.Equal(t, "with it", value(t, d, forbidden, string(k.org.ID)), "0")
 }
 
+// An organization that was deleted since is deleted again, and its own log says so once, whichever log
+// the export is of: without that nothing of it is removed.
+func TestADeletionThatIsDoneAgainStandsInTheOrganizationsLog(t *testing.T) {
+	k := keep(t, "ana")
+	k.file = k.backup(t)
+	deleted := audit.Event{Action: "organization.deleted", Actor: audit.Operator, ActorName: audit.Operator, Target: string(k.org.ID)}
+	k.since(t, deleted)
+	k.Update(t, func(ctx context.Context, tx *db.Tx) error { return audit.Record(ctx, tx, deleted) }) // in the installation's
+	k.seal(t)
+	for name, exports := range map[string][]string{
+		"its own log": {k.whole(t)}, "the installation's": {k.export(t, audit.Query{})}, "both": {k.whole(t), k.export(t, audit.Query{})},
+	} {
+		d, _ := k.restored(t, exports...)
+		expect.Equal(t, name+": deleted", value(t, d, `select 'deleted' from organizations where id = $1 and deleted_at is not null`, string(k.org.ID)), "deleted")
+		expect.Equal(t, name+": its log", value(t, d, `select cast(count(*) as text) from audit_events where org_id = $1 and action = 'organization.deleted'`, string(k.org.ID)), "1")
+	}
+}
+
 // A second step that was demanded since, and then no more, is not demanded: the last entry counts.
 func TestWhatWasDemandedForAWhileIsNotDemandedAgain(t *testing.T) {
 	k := keep(t, "ana")

@@ -63,8 +63,9 @@ func (c *Continued) forbidShared(ctx context.Context, tx *db.Tx) error {
 }
 
 const (
-	userErased  audit.Action = "user.erased"
-	roleChanged audit.Action = "user.role_changed"
+	userErased          audit.Action = "user.erased"
+	roleChanged         audit.Action = "user.role_changed"
+	organizationDeleted audit.Action = "organization.deleted"
 )
 
 // keepAnOwner makes owners of those whom the log made owners since, where otherwise none is left: nobody
@@ -159,8 +160,18 @@ func (c *Continued) settle(ctx context.Context, tx *db.Tx) error {
 	return err
 }
 
-// forget takes from the log what it lost since the backup, behind the epoch's first leaf.
+// forget takes from the log what it lost since the backup, behind the epoch's first leaf. The log of an
+// organization that was deleted again says so, because only by that it is removed.
 func (c *Continued) forget(ctx context.Context, tx *db.Tx) error {
+	for _, i := range c.Done {
+		if i.Action != organizationDeleted {
+			continue
+		}
+		e := audit.Event{OrgID: i.Target, Actor: audit.System, ActorName: audit.System, Action: i.Action, Target: i.Target}
+		if err := audit.Record(ctx, tx, e); err != nil {
+			return err
+		}
+	}
 	for _, e := range c.erased {
 		said := audit.Event{OrgID: c.Org, Actor: audit.System, ActorName: audit.System, Action: e.Action, Target: e.Target}
 		if e.Action == userErased { // the sweep takes the rest, as it did

@@ -117,6 +117,14 @@ func (p applicationPage) StandingKey(s application.Standing) string {
 	return "console.application.standing.registered"
 }
 
+// Removed returns the id of a group that a form was sent with and that is not there any more.
+func (p applicationPage) Removed(id string) string {
+	if slices.ContainsFunc(p.Groups, func(g directory.Group) bool { return g.ID == id }) {
+		return ""
+	}
+	return id
+}
+
 // GroupName returns the name of a group, or its id if the group no longer exists.
 func (p applicationPage) GroupName(id string) string {
 	for _, g := range p.Groups {

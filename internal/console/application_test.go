@@ -404,6 +404,9 @@ func TestBadApplicationsAreRefusedByName(t *testing.T) {
 			if gap.MatchString(p.Text()) {
 				t.Errorf("%s", p.Text())
 			}
+			if name == "another's group" && !slices.Contains(p.Form(strings.TrimPrefix(test.at, "/")).Values["role_group[]"], test.value) {
+				t.Error("the group that was chosen is lost")
+			}
 			if test.field == "group[]" || test.field == "role_group[]" || test.field == "source[]" || test.field == "kind" || test.field == "code_protection" || slices.Contains([]string{"/tokens", "/place"}, test.at) && test.field != "audience_claim" {
 				return // a value that no list offers is not offered now
 			}

@@ -81,8 +81,8 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 		"POST /o/{org}/admin/single-sign-on/attempts/{id}":  administrators,
 		"GET /o/{org}/admin/connections/{id}/links":         readers,
 		"POST /o/{org}/admin/connections/{id}/links":        administrators,
-		"GET /o/{org}/admin/people/{id}/export":             administrators,
-		"POST /o/{org}/admin/people/{id}/export":            administrators,
+		"GET /o/{org}/admin/people/{id}/export":             {directory.Owner}, // of an owner
+		"POST /o/{org}/admin/people/{id}/export":            {directory.Owner},
 		"GET /o/{org}/admin/people/{id}/links":              readers,
 		"POST /o/{org}/admin/people/{id}/links":             administrators,
 		"GET /o/{org}/admin/connections/{id}":               readers,

@@ -95,6 +95,9 @@ type personExport struct{ *Server }
 
 func (s personExport) show(v *page.Viewer) error {
 	u, err := directory.UserByID(v.R.Context(), s.site.DB, v.User.OrgID, directory.UserID(v.ID()))
+	if err == nil && !v.User.Role.Governs(u.Role) {
+		err = directory.ErrDenied
+	}
 	if err != nil {
 		return err
 	}

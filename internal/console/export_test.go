@@ -133,13 +133,19 @@ func TestMoreThan500PeopleNeedAFreshProof(t *testing.T) {
 func TestAPersonIsExportedAfterAFreshProof(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	person := "/o/alpha/admin/people/" + w.alpha.user
-	idptest.Want(t, seen(t, w.alpha.browsers[directory.Auditor].Get(person), 200), idptest.NoLink(person+"/export"))
 	b := w.alpha.browsers[directory.Administrator]
+	owner := "/o/alpha/admin/people/" + w.alpha.user
+	idptest.Want(t, seen(t, b.Get(owner), 200), idptest.NoLink(owner+"/export"))
+	expect.Equal(t, "the page of an owner, above the administrator", b.Get(owner+"/export").Status, 403)
+	expect.Equal(t, "the file of an owner", b.Post(owner+"/export", url.Values{}).Status, 403)
+	idptest.Want(t, seen(t, w.alpha.browsers[directory.Owner].Get(owner), 200), idptest.Link(owner+"/export"))
+	id := w.idOf(t, w.alpha.ID, "users", "member@alpha.example")
+	person := "/o/alpha/admin/people/" + id
+	idptest.Want(t, seen(t, w.alpha.browsers[directory.Auditor].Get(person), 200), idptest.NoLink(person+"/export"))
 	idptest.Want(t, seen(t, b.Get(person), 200), idptest.Link(person+"/export"))
 	w.Clock.Advance(11 * time.Minute)
 	page := seen(t, b.Get(person+"/export"), 200)
-	idptest.Want(t, page, idptest.Says("console.person.export_has", "Name", "Person owner of alpha"))
+	idptest.Want(t, page, idptest.Says("console.person.export_has", "Name", "Person member of alpha"))
 	back := seen(t, proveAgain(t, page.Form("main").Submit("")), 200)
 	idptest.Want(t, back, idptest.Path(person+"/export"))
 	expect.Equal(t, "the proof exports nothing", len(w.events(t, w.alpha.ID, "user.exported")), 0)
@@ -154,13 +160,13 @@ func TestAPersonIsExportedAfterAFreshProof(t *testing.T) {
 	if err := json.Unmarshal([]byte(file.Body), &got); err != nil {
 		t.Fatal(err)
 	}
-	expect.Equal(t, "person", got.UserID, w.alpha.user)
-	expect.Equal(t, "address", got.Tables["users"][0]["email"], any("owner@alpha.example"))
+	expect.Equal(t, "person", got.UserID, id)
+	expect.Equal(t, "address", got.Tables["users"][0]["email"], any("member@alpha.example"))
 	expect.Equal(t, "sessions", len(got.Tables["sessions"]), 1)
 	expect.Equal(t, "whether there are events", len(got.Events) > 2, true)
 	exported := w.events(t, w.alpha.ID, "user.exported")
 	expect.Equal(t, "events", len(exported), 1)
-	expect.Equal(t, "of whom", exported[0].Target, w.alpha.user)
+	expect.Equal(t, "of whom", exported[0].Target, id)
 
 	foreign := "/o/alpha/admin/people/" + w.beta.user + "/export"
 	expect.Equal(t, "the page of the neighbour's person", b.Get(foreign).Status, 404)

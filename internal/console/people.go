@@ -229,7 +229,7 @@ func (s *Server) person(v *page.Viewer) error {
 	if readsAudit(v.User.Role) {
 		p.Entries = v.Path("admin/audit") + "?" + url.Values{"q": {id}}.Encode()
 	}
-	if rules(v.User.Role) {
+	if rules(v.User.Role) && v.User.Role.Governs(p.User.Role) {
 		p.Export = v.Path("admin/people", id, "export")
 	}
 	v.NoForm() // its forms are buttons

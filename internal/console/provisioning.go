@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"parvis/internal/db"
@@ -90,6 +91,17 @@ func (p addSourcePage) Connection() (chosen federation.Connection) {
 		}
 	}
 	return chosen
+}
+
+// Removed lists those of the connection that is chosen and the one that a form was sent with which are
+// not there any more: a choice that its list does not have would become any.
+func (p addSourcePage) Removed(sent string) (removed []string) {
+	for _, id := range slices.Compact([]string{p.Settings.ConnectionID, sent}) {
+		if id != "" && !slices.ContainsFunc(p.Connections, func(c federation.Connection) bool { return c.ID == id }) {
+			removed = append(removed, id)
+		}
+	}
+	return removed
 }
 
 func (s sources) showAddSource(v *page.Viewer) error {

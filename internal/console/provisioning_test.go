@@ -74,6 +74,13 @@ func TestASourceIsAddedTurnedAndDeleted(t *testing.T) {
 	idptest.Want(t, b.Get(at), idptest.Says("console.provisioning.connection_removed"))
 	expect.Equal(t, "the choice stays", b.Get(at).Form("main").Values.Get("connection_id"), connection.ID)
 
+	again := add.Fill("name", "Okta of freight").Fill("connection_id", connection.ID).Submit("")
+	idptest.Want(t, again, idptest.Status(http.StatusConflict), idptest.Says("provisioning.name_taken"))
+	expect.Equal(t, "a choice that is not there any more", again.Form("main").Values.Get("connection_id"), connection.ID)
+	again = again.Form("main").Fill("name", "Okta of rail").Submit("")
+	idptest.Want(t, again, idptest.Status(422), idptest.Says("provisioning.connection_unknown"))
+	expect.Equal(t, "the same after it was refused", again.Form("main").Values.Get("connection_id"), connection.ID)
+
 	made := seen(t, added.Form(id+"/token").Submit(""), 200)
 	idptest.Want(t, made, idptest.Says("console.provisioning.once"), idptest.Link(at))
 	_, rest, _ := strings.Cut(made.Body, `<code id="token" dir="ltr">`)

@@ -96,6 +96,44 @@ func plausible(name string, person string) string {
 	return "Other " + name
 }
 
+// A form that was refused shows what was chosen, as it shows what was typed: each list of the console
+// asks for it, or stands in a form whose refusal another page shows.
+func TestListsShowWhatWasChosen(t *testing.T) {
+	elsewhere := []string{
+		"group", "action", "result", "by", "connection", "{{.Name}}", // filters, which the address has
+		"deed", // its page asks first
+	}
+	files, err := filepath.Glob("templates/*.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	chosen := regexp.MustCompile(`\{\{if eq [^}]*\$line\b[^}]*\}\} selected`)
+	count := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, list := range strings.Split(string(text), "<select ")[1:] {
+			list, _, _ = strings.Cut(list, "</select>")
+			_, name, _ := strings.Cut(list, `name="`)
+			name, _, _ = strings.Cut(name, `"`)
+			before := strings.Split(string(text), "<select ")[i]
+			if slices.Contains(elsewhere, name) {
+				continue
+			}
+			count++
+			typed := `$.Typed "` + name + `"`
+			if !strings.Contains(list, typed) && !strings.Contains(before[max(0, len(before)-120):], typed) && !chosen.MatchString(list) {
+				t.Errorf("%s: the list %q forgets what was chosen", file, name)
+			}
+		}
+	}
+	if count < 20 {
+		t.Errorf("found %d lists of forms", count)
+	}
+}
+
 // offers reports whether a page has a form that posts to path.
 func offers(p *idptest.Page, path string) bool {
 	root, err := html.Parse(strings.NewReader(p.Body))

@@ -48,14 +48,26 @@ type organization struct {
 }
 
 // Collect reads what is kept of a person, after it recorded that the actor has it. That may be the
-// person, an owner or an administrator.
+// person, or an owner or administrator who governs them: a file says where somebody was and what they
+// used, which no page shows to anybody else, so nobody has it of people above themselves.
 func Collect(ctx context.Context, d *db.DB, actor directory.Actor, org directory.OrgID, id directory.UserID) (*File, error) {
 	may := func(ctx context.Context, r db.Reader) error {
 		if actor.Is(org, id) {
 			_, err := actor.In(ctx, r, org)
 			return err
 		}
-		return actor.MaySetRules(ctx, r, org)
+		if err := actor.MaySetRules(ctx, r, org); err != nil {
+			return err
+		}
+		u, err := directory.UserByID(ctx, r, org, id)
+		if err != nil {
+			return err
+		}
+		now, err := actor.In(ctx, r, org)
+		if err == nil && !now.Role.Governs(u.Role) {
+			err = directory.ErrDenied
+		}
+		return err
 	}
 	if err := d.Update(ctx, func(tx *db.Tx) error {
 		if err := may(ctx, tx); err != nil {

@@ -105,12 +105,20 @@ func export(t *testing.T, d *db.DB, actor directory.Actor, org directory.OrgID, 
 	return read, b.String()
 }
 
+// everything puts a row into every table but those of the log, and returns the id of the member whose
+// rows they are.
+func everything(t *testing.T, d *db.DB, org string) string {
+	t.Helper()
+	id := dbtest.Everything(t, d, org, "audit_events", "audit_logs")
+	dbtest.Do(t, d, `update users set role = 'member' where org_id = $1`, org)
+	return id
+}
+
 // A person who has a row in every table gets all of it but the secrets, and nothing of the neighbour.
 func TestEverythingOfAPersonIsExported(t *testing.T) {
 	d, _ := dbtest.Open(t)
-	logs := []string{"audit_events", "audit_logs"}
-	id := dbtest.Everything(t, d, "org_alpha", logs...)
-	dbtest.Everything(t, d, "org_beta", logs...)
+	id := everything(t, d, "org_alpha")
+	everything(t, d, "org_beta")
 	got, text := export(t, d, directory.System("org_alpha"), "org_alpha", directory.UserID(id))
 	given := 0
 	for _, k := range tables {
@@ -144,7 +152,7 @@ func TestEverythingOfAPersonIsExported(t *testing.T) {
 // and what the person did to others it says without the values.
 func TestEventsOfOthersStayTheirs(t *testing.T) {
 	d, clock := dbtest.Open(t)
-	id := dbtest.Everything(t, d, "org_a", "audit_events", "audit_logs")
+	id := everything(t, d, "org_a")
 	record := func(e audit.Event) {
 		t.Helper()
 		clock.Advance(1e9)
@@ -177,7 +185,7 @@ func TestEventsOfOthersStayTheirs(t *testing.T) {
 // A person who asks for a colleague's address as a new one learns nothing of the colleague by it.
 func TestLettersToAnAddressThatWasNotProvedAreNotGiven(t *testing.T) {
 	d, _ := dbtest.Open(t)
-	id := directory.UserID(dbtest.Everything(t, d, "org_a", "audit_events", "audit_logs"))
+	id := directory.UserID(everything(t, d, "org_a"))
 	for _, statement := range []string{
 		`update email_changes set email = 'ben@a.example', proved_at = null where org_id = 'org_a'`,
 		`update letters set recipient = 'ben@a.example' where org_id = 'org_a'`,
@@ -200,7 +208,7 @@ func TestLettersToAnAddressThatWasNotProvedAreNotGiven(t *testing.T) {
 
 func TestWhoMayExportAPerson(t *testing.T) {
 	d, _ := dbtest.Open(t)
-	id := directory.UserID(dbtest.Everything(t, d, "org_a", "audit_events", "audit_logs"))
+	id := directory.UserID(everything(t, d, "org_a"))
 	actor := func(role directory.Role, user directory.UserID, org directory.OrgID) directory.Actor {
 		a := directory.Actor{Kind: directory.KindUser, OrgID: org, ID: string(user), UserID: user, Role: role}
 		a.Again = func(context.Context, db.Reader) (directory.Actor, error) { return a, nil }
@@ -217,6 +225,20 @@ func TestWhoMayExportAPerson(t *testing.T) {
 		"another member":        {actor(directory.Member, "usr_o", "org_a"), directory.ErrDenied},
 		"the person":            {actor(directory.Member, id, "org_a"), nil},
 		"the neighbour's owner": {actor(directory.Owner, "usr_o", "org_b"), directory.ErrNotFound},
+	} {
+		if _, err := Collect(t.Context(), d, c.actor, "org_a", id); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+	dbtest.Do(t, d, `update users set role = 'owner' where org_id = $1 and id = $2`, "org_a", string(id))
+	for name, c := range map[string]struct {
+		actor directory.Actor
+		want  error
+	}{
+		"an owner by an owner":         {actor(directory.Owner, "usr_o", "org_a"), nil},
+		"an owner by an administrator": {actor(directory.Administrator, "usr_o", "org_a"), directory.ErrDenied},
+		"an owner by themselves":       {actor(directory.Owner, id, "org_a"), nil},
+		"an owner by the operator":     {directory.Operator(), nil},
 	} {
 		if _, err := Collect(t.Context(), d, c.actor, "org_a", id); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)

@@ -124,3 +124,30 @@ func (s *Service) alarm(ctx context.Context, tx *db.Tx, source Source) error {
 	}
 	return s.tell(ctx, tx, source, mail.SourceParameters{What: mail.SourceShutOutMany, Count: taken}, false)
 }
+
+// tell writes to the administrators of an organization about a source, or to its owners only.
+func (s *Service) tell(ctx context.Context, tx *db.Tx, source Source, p mail.SourceParameters, owners bool) error {
+	org, err := directory.OrganizationByID(ctx, tx, source.OrgID)
+	if err != nil {
+		return err
+	}
+	all, err := directory.Administrators(ctx, tx, source.OrgID)
+	if err != nil {
+		return err
+	}
+	if p.When.IsZero() {
+		p.When = tx.Now()
+	}
+	p.Organization, p.Source = org.DisplayName, source.Name
+	p.Link = s.Base + org.Path("admin", "provisioning", source.ID)
+	for _, a := range all {
+		if owners && a.Role != directory.Owner {
+			continue
+		}
+		p.Name = a.Name
+		if _, err := s.Outbox.Put(ctx, tx, a.Letter(p)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -8,12 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/domain"
 	"parvis/internal/fault"
 	"parvis/internal/i18n"
-	"parvis/internal/mail"
 	"parvis/internal/naming"
 )
 
@@ -87,15 +87,40 @@ func (s *Service) CreatePerson(ctx context.Context, tx *db.Tx, source Source, p 
 	if err := keepDocument(ctx, tx, u, p.Document); err != nil {
 		return Provisioned{}, err
 	}
-	if !p.Active {
+	again, err := shutOutHere(ctx, tx, u)
+	switch {
+	case err != nil:
+	case again:
+		err = source.staysOut(ctx, tx, u, p.Active)
+	case !p.Active:
 		err = directory.Deactivate(ctx, tx, source.Actor(), source.OrgID, u.ID)
-	} else {
+	default:
 		err = s.invite(ctx, tx, source, directory.Candidate{User: u, Organization: org})
 	}
 	if err != nil {
 		return Provisioned{}, err
 	}
 	return source.Person(ctx, tx, string(u.ID))
+}
+
+// shutOutHere reports whether somebody here shut out who had the address of u before, and was deleted
+// since and can still be restored.
+func shutOutHere(ctx context.Context, r db.Reader, u directory.User) (bool, error) {
+	var former string
+	return r.One(ctx, db.Into(&former), `
+		select id from users
+		where org_id = $1 and email_key = $2 and deleted_at > $3 and deactivated_at < deleted_at and shut_out_by is null
+		limit 1`, string(u.OrgID), u.AddressKey(), db.Time(r.Now().Add(-directory.RestorableFor)))
+}
+
+// staysOut keeps somebody out whom a source makes again, as they were shut out here (decision 0095). That
+// the source wants them in waits for an administrator.
+func (s Source) staysOut(ctx context.Context, tx *db.Tx, u directory.User, wanted bool) error {
+	s.did("stays_out", "Name", u.Name, "Email", u.Email)
+	if wanted {
+		s.waitFor(LetInAgain, string(u.ID), u.Name, Details{Email: u.Email})
+	}
+	return directory.Deactivate(ctx, tx, directory.System(s.OrgID), s.OrgID, u.ID)
 }
 
 // there answers a source that names somebody who is there already. Unless the source keeps them, or
@@ -124,11 +149,9 @@ func keepDocument(ctx context.Context, tx *db.Tx, u directory.User, document []b
 }
 
 // PutPerson makes a person, whom the source read in this transaction, what the source says, as far
-// as a source may.
+// as a source may. Whom it shuts out is out even if the rest is refused: the rest stays as it was then,
+// and the answer shows it so.
 func (s *Service) PutPerson(ctx context.Context, tx *db.Tx, source Source, was Provisioned, p Person) (Provisioned, error) {
-	if len(p.Document) > mostDocument {
-		return Provisioned{}, ErrDocument
-	}
 	if was.User.Role == directory.Owner {
 		return s.putOwner(ctx, tx, source, was, p)
 	}
@@ -136,17 +159,12 @@ func (s *Service) PutPerson(ctx context.Context, tx *db.Tx, source Source, was P
 	if err != nil {
 		return Provisioned{}, err
 	}
-	if profile := p.profile(u.Profile()); profile != u.Profile() {
-		if err := directory.ChangeProfile(ctx, tx, source.Actor(), source.OrgID, u.ID, profile); err != nil {
-			return Provisioned{}, err
-		}
-		source.did("renamed", "Name", profile.Name)
-		u.Name, u.GivenName, u.FamilyName = profile.Name, profile.GivenName, profile.FamilyName
+	u, err = source.describe(ctx, tx, u, p)
+	if _, refused := errors.AsType[*fault.Error](err); refused && out && was.User.DeactivatedAt.IsZero() {
+		source.did("rest_kept", "Name", u.Name)
+		err = nil
 	}
-	if err := directory.SetSource(ctx, tx, source.Actor(), u, source.ID, p.ExternalID); err != nil {
-		return Provisioned{}, err
-	}
-	if err := keepDocument(ctx, tx, u, p.Document); err != nil {
+	if err != nil {
 		return Provisioned{}, err
 	}
 	if out && p.Active {
@@ -157,9 +175,31 @@ func (s *Service) PutPerson(ctx context.Context, tx *db.Tx, source Source, was P
 	return source.Person(ctx, tx, string(u.ID))
 }
 
+// describe keeps what a source says of a person beside their address and whether they are in. All of
+// it is judged before any of it is stored.
+func (s Source) describe(ctx context.Context, tx *db.Tx, u directory.User, p Person) (directory.User, error) {
+	if len(p.Document) > mostDocument {
+		return u, ErrDocument
+	}
+	if _, err := naming.ParseAddress(p.Email); err != nil {
+		return u, err // the address stayed, so what was sent is not what is kept
+	}
+	if profile := p.profile(u.Profile()); profile != u.Profile() {
+		if err := directory.ChangeProfile(ctx, tx, s.Actor(), s.OrgID, u.ID, profile); err != nil {
+			return u, err
+		}
+		s.did("renamed", "Name", profile.Name)
+		u.Name, u.GivenName, u.FamilyName = profile.Name, profile.GivenName, profile.FamilyName
+	}
+	if err := directory.SetSource(ctx, tx, s.Actor(), u, s.ID, p.ExternalID); err != nil {
+		return u, err
+	}
+	return u, keepDocument(ctx, tx, u, p.Document)
+}
+
 // begin shuts a person out whom the source shuts out, and then gives them the address that it says.
 // Shutting out comes first and letting in last, so that nobody who cannot come in gets a letter; and
-// it is done even if the address is refused. It reports whether they are out.
+// it is done even if the address is refused, or was taken away. It reports whether they are out.
 func (s *Service) begin(ctx context.Context, tx *db.Tx, source Source, u directory.User, p Person) (directory.User, bool, error) {
 	goes := !p.Active && u.DeactivatedAt.IsZero()
 	if goes {
@@ -167,6 +207,9 @@ func (s *Service) begin(ctx context.Context, tx *db.Tx, source Source, u directo
 			return u, true, err
 		}
 		u.DeactivatedAt = tx.Now()
+		if p.Email == "" {
+			return u, true, nil
+		}
 	}
 	now, err := s.setAddress(ctx, tx, source, u, p.Email)
 	if _, refused := errors.AsType[*fault.Error](err); refused && goes {
@@ -181,6 +224,9 @@ func (s *Service) begin(ctx context.Context, tx *db.Tx, source Source, u directo
 func (s *Service) putOwner(ctx context.Context, tx *db.Tx, source Source, was Provisioned, p Person) (Provisioned, error) {
 	if !p.Active && was.User.DeactivatedAt.IsZero() {
 		return Provisioned{}, source.refuseOwner(was.User)
+	}
+	if len(p.Document) > mostDocument {
+		return Provisioned{}, ErrDocument
 	}
 	source.did("owner_kept", "Name", was.User.Name)
 	was.Document = p.Document
@@ -263,6 +309,23 @@ func (s Source) StaysOut(ctx context.Context, tx *db.Tx, u directory.User) error
 	return s.overtake(ctx, tx, LetInAgain, string(u.ID))
 }
 
+// KeepsAddress hears from a source which address somebody has. If it is theirs, the source no longer
+// asks an administrator for another one. As that was asked for, it is recorded that it is not any more.
+func (s Source) KeepsAddress(ctx context.Context, tx *db.Tx, u directory.User, email string) error {
+	address, err := naming.ParseAddress(email)
+	if err != nil || address.Key != u.AddressKey() {
+		return nil //nolint:nilerr // What is no address is judged where it would be stored.
+	}
+	n, err := s.overtaken(ctx, tx, ChangeAddress, string(u.ID))
+	if err != nil || n == 0 {
+		return err
+	}
+	s.did("address_again", "Name", u.Name, "Email", u.Email)
+	e := s.event(s.Actor(), "source.settled")
+	e.After = audit.Fields{"kind": ChangeAddress, "subject": string(u.ID), "agreed": false}
+	return audit.Record(ctx, tx, e)
+}
+
 // letIn lets a person in again. Being shut out ended the invitation of who had no way in yet, so
 // they are invited as somebody new is.
 func (s *Service) letIn(ctx context.Context, tx *db.Tx, actor directory.Actor, source Source, who directory.Candidate) error {
@@ -310,31 +373,4 @@ func (s *Service) DeletePerson(ctx context.Context, tx *db.Tx, source Source, id
 	}
 	source.did("deleted", "Name", u.Name)
 	return false, s.brake(ctx, tx, source)
-}
-
-// tell writes to the administrators of an organization about a source, or to its owners only.
-func (s *Service) tell(ctx context.Context, tx *db.Tx, source Source, p mail.SourceParameters, owners bool) error {
-	org, err := directory.OrganizationByID(ctx, tx, source.OrgID)
-	if err != nil {
-		return err
-	}
-	all, err := directory.Administrators(ctx, tx, source.OrgID)
-	if err != nil {
-		return err
-	}
-	if p.When.IsZero() {
-		p.When = tx.Now()
-	}
-	p.Organization, p.Source = org.DisplayName, source.Name
-	p.Link = s.Base + org.Path("admin", "provisioning", source.ID)
-	for _, a := range all {
-		if owners && a.Role != directory.Owner {
-			continue
-		}
-		p.Name = a.Name
-		if _, err := s.Outbox.Put(ctx, tx, a.Letter(p)); err != nil {
-			return err
-		}
-	}
-	return nil
 }

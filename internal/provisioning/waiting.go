@@ -117,13 +117,20 @@ func (s *Service) wait(ctx context.Context, tx *db.Tx, source Source, w waits) e
 // overtake ends what a source waits for about a person or a group, of one kind or of any if kind is
 // empty: what happened since leaves nothing to be decided.
 func (s Source) overtake(ctx context.Context, tx *db.Tx, kind Kind, subject string) error {
-	if _, err := tx.Exec(ctx, `
+	_, err := s.overtaken(ctx, tx, kind, subject)
+	return err
+}
+
+// overtaken is overtake, and returns how much waited.
+func (s Source) overtaken(ctx context.Context, tx *db.Tx, kind Kind, subject string) (int64, error) {
+	n, err := tx.Exec(ctx, `
 		update source_waiting set settled_at = $1, settled_by = source_id
 		where org_id = $2 and source_id = $3 and subject = $4 and (kind = $5 or $5 = '') and settled_at is null`,
-		db.Time(tx.Now()), string(s.OrgID), s.ID, subject, string(kind)); err != nil {
-		return fmt.Errorf("ending what %s waits for: %w", s.ID, err)
+		db.Time(tx.Now()), string(s.OrgID), s.ID, subject, string(kind))
+	if err != nil {
+		return 0, fmt.Errorf("ending what %s waits for: %w", s.ID, err)
 	}
-	return nil
+	return n, nil
 }
 
 // union returns what is in either list, each once.

@@ -161,6 +161,7 @@ func TestTheNameOfADeletedOrganizationIsKept(t *testing.T) {
 	w := start(t)
 	dbtest.Do(t, w.DB, `update organizations set short_name = 'alpha', short_name_key = 'alpha', short_name_skeleton = 'alpha' where id = $1`, string(alpha))
 	w.delete(t, alpha)
+	w.seal(t)
 	w.clock.Advance(directory.OrganizationRestorableFor)
 	w.sweep(t)
 	again := func() error {
@@ -311,6 +312,74 @@ func TestOneThatCannotBeRemovedStopsNoOther(t *testing.T) {
 	for org, want := range map[directory.OrgID]bool{alpha: true, beta: false} {
 		expect.Equal(expect.Case(t, "%s", org), "still there", strings.Contains(dbtest.Dump(t, w.DB, "organizations"), string(org)), want)
 	}
+}
+
+// Who can only write the database has nothing removed: not by a mark, not by a mark after a restore, not
+// by an event of a month ago that the log gets today. The alarm is raised once each.
+func TestAMarkWithoutItsEventRemovesNothing(t *testing.T) {
+	w := start(t)
+	var alarms []string
+	w.logs = audit.NewLogs(audit.Settings{Sealing: w.sealing, Host: "x.example", File: w.roots, Alarm: func(_ context.Context, org string) error {
+		alarms = append(alarms, org)
+		return nil
+	}})
+	sweep := func() error {
+		return (Sweeper{Logs: w.logs, Log: slog.New(slog.DiscardHandler)}).Sweep(t.Context(), w.DB)
+	}
+	before := w.clock.Now()
+	w.clock.Advance(time.Hour)
+	w.delete(t, alpha)
+	w.clock.Advance(time.Hour)
+	w.does(t, func(ctx context.Context, tx *db.Tx) error {
+		if err := directory.RestoreOrganization(ctx, tx, directory.Operator(), alpha); err != nil {
+			return err
+		}
+		e := directory.System(beta).Event(beta, "group.created")
+		return audit.Record(ctx, tx, e)
+	})
+	w.clock.Advance(directory.OrganizationRestorableFor)
+	w.does(t, func(ctx context.Context, tx *db.Tx) error {
+		return audit.Record(ctx, tx, directory.System(beta).Event(beta, "group.created"))
+	})
+	w.seal(t)
+	dbtest.Do(t, w.DB, `update organizations set suspended_at = $1, deleted_at = $1`, db.Time(before))
+	for range 2 {
+		if err := sweep(); !errors.Is(err, audit.ErrAltered) {
+			t.Errorf("a mark alone: %v", err)
+		}
+	}
+	expect.Equal(t, "alarms", strings.Join(alarms, " "), string(alpha)+" "+string(beta))
+
+	alarms = nil
+	w.logs = w.node(w.roots)
+	w.does(t, func(ctx context.Context, tx *db.Tx) error {
+		e := directory.System(beta).Event(beta, "organization.deleted")
+		e.Target = string(beta)
+		return audit.Record(ctx, tx, e)
+	})
+	dbtest.Do(t, w.DB, `update audit_events set at = $1 where org_id = $2 and action = 'organization.deleted'`, db.Time(before), string(beta))
+	w.seal(t)
+	if err := sweep(); !errors.Is(err, audit.ErrAltered) {
+		t.Errorf("an event that was written for a month ago: %v", err)
+	}
+	for _, org := range []directory.OrgID{alpha, beta} {
+		for _, table := range []string{"organizations", "users", "audit_logs"} {
+			expect.Equal(expect.Case(t, "%s of %s", table, org), "still there", strings.Contains(dbtest.Dump(t, w.DB, table), string(org)), true)
+		}
+	}
+}
+
+// A mark that is older than its event waits as long as the event says.
+func TestARemovalWaitsForItsEvent(t *testing.T) {
+	w := start(t)
+	w.delete(t, alpha)
+	w.seal(t)
+	dbtest.Do(t, w.DB, `update organizations set deleted_at = 1 where id = $1`, string(alpha))
+	w.sweep(t)
+	expect.Equal(t, "there before its time", strings.Contains(dbtest.Dump(t, w.DB, "organizations"), string(alpha)), true)
+	w.clock.Advance(directory.OrganizationRestorableFor)
+	w.sweep(t)
+	expect.Equal(t, "there after it", strings.Contains(dbtest.Dump(t, w.DB, "organizations"), string(alpha)), false)
 }
 
 func TestWhatIsRemovedIsCounted(t *testing.T) {

@@ -180,6 +180,47 @@ func TestSCM4NoCallShutsOutAnOwner(t *testing.T) {
 	expect.Equal(t, "her name", now.Name, "Ana")
 }
 
+// Whom a call shuts out is out, whatever else it says that is refused; that stays as it was, in the
+// answer too. Of somebody who is out already, or stays in, the same is refused. A PATCH of which an
+// operation fails is refused whole (RFC 7644 §3.5.2).
+func TestWhoIsShutOutIsOutWhateverElseIsRefused(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	s := w.alpha
+	name := strings.Repeat("N", 1000)
+	large := strings.Repeat("x", 30_000) // thrice is more than is kept of a person
+	for what, c := range map[string]struct{ method, body string }{
+		"a name":         {"PATCH", patch(`{"op":"replace","value":{"active":false,"displayName":"` + name + `"}}`)},
+		"a name by PUT":  {"PUT", user("{email}", `"active":false`, `"displayName":"`+name+`"`)},
+		"too much":       {"PUT", user("{email}", `"active":false`, `"title":"`+large+`"`, `"nickName":"`+large+`"`, `"userType":"`+large+`"`)},
+		"no address":     {"PUT", `{"schemas":["` + document.UserURI + `"],"userName":"ana","active":false}`},
+		"address, names": {"PATCH", patch(`{"op":"replace","value":{"active":"False","userName":"no@such@address","name.givenName":"` + name + `"}}`)},
+	} {
+		t.Run(what, func(t *testing.T) {
+			email := strings.ToLower(strings.NewReplacer(" ", "-", ",", "").Replace(what)) + "@alpha.example"
+			before := s.hire(t, email, `"displayName":"Ana"`)
+			at := "/Users/" + before.id()
+			body := strings.ReplaceAll(c.body, "{email}", email)
+			in := strings.NewReplacer(`"active":false`, `"active":true`, `"active":"False"`, `"active":"True"`).Replace(body)
+			if got := s.call(t, c.method, at, in); got.status < 400 || got.status > 499 {
+				t.Errorf("refused with %d: %s", got.status, got.text)
+			}
+			expect.Equal(t, "in after it was refused", s.must(t, 200, "GET", at, "").get("active"), any(true))
+			got := s.must(t, 200, c.method, at, body)
+			expect.Equal(t, "out", got.get("active"), any(false))
+			expect.Equal(t, "the address", got.get("userName"), any(email))
+			expect.Equal(t, "the name", got.get("displayName"), any("Ana"))
+			now, err := directory.UserByID(t.Context(), w.DB, s.org.ID, directory.UserID(before.id()))
+			if err != nil || now.DeactivatedAt.IsZero() || now.Name != "Ana" || now.Email != email {
+				t.Errorf("stored: %+v, %v", now, err)
+			}
+		})
+	}
+	at := "/Users/" + s.hire(t, "half@alpha.example").id()
+	s.refused(t, 400, "", "PATCH", at, patch(`{"op":"replace","path":"active","value":false}`, `{"op":"replace","path":"no.such","value":"x"}`))
+	expect.Equal(t, "in, since an operation failed", s.must(t, 200, "GET", at, "").get("active"), any(true))
+}
+
 // What a directory asked for no longer waits once it says the opposite, or once another directory keeps
 // whom it is about: nobody is let in, deleted or taken out of a group by what is no longer meant.
 func TestWhatIsNoLongerMeantWaitsForNobody(t *testing.T) {
@@ -259,6 +300,41 @@ func TestWhatIsNoLongerMeantWaitsForNobody(t *testing.T) {
 	other.refused(t, 409, "uniqueness", "POST", "/Users", user("p12@alpha.example"))
 	other.agree(t, provisioning.AdoptPerson)
 	waits("whole_batch " + s.ID)
+}
+
+// Another address of somebody with a role waits no longer once the directory says the one that they
+// have. What it says of anything else, or of a second address, leaves it waiting.
+func TestAnAddressThatIsNoLongerMeantWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	s := w.alpha
+	s.proves(t, "alpha.example")
+	id := s.hire(t, "ana@alpha.example").id()
+	dbtest.GivePassword(t, w.DB, string(s.org.ID), id)
+	w.Update(t, func(ctx context.Context, tx *db.Tx) error {
+		return directory.ChangeRole(ctx, tx, directory.Operator(), s.org.ID, directory.UserID(id), directory.Helpdesk)
+	})
+	at := "/Users/" + id
+	says := func(body, want string) {
+		t.Helper()
+		w.Clock.Advance(time.Second)
+		s.must(t, 200, "PATCH", at, patch(body))
+		expect.Equal(t, "what waits", strings.Join(s.waiting(t), ", "), want)
+	}
+	const waits = "change_address "
+	says(`{"op":"replace","path":"userName","value":"ben@alpha.example"}`, waits+id)
+	says(`{"op":"replace","path":"title","value":"Driver"}`, waits+id)
+	says(`{"op":"add","path":"emails","value":[{"type":"home","value":"ana@alpha.example"}]}`, waits+id)
+	says(`{"op":"replace","path":"userName","value":"ANA@alpha.example"}`, "")
+	says(`{"op":"replace","path":"userName","value":"ben@alpha.example"}`, waits+id)
+	s.must(t, 200, "PUT", at, user("ana@alpha.example"))
+	expect.Equal(t, "what waits after PUT", strings.Join(s.waiting(t), ", "), "")
+	var settled int
+	if _, err := w.DB.One(t.Context(), db.Into(&settled), `select count(*) from audit_events where org_id = $1 and action = 'source.settled' and actor = $2`,
+		string(s.org.ID), s.ID); err != nil {
+		t.Fatal(err)
+	}
+	expect.Equal(t, "withdrawals that were recorded", settled, 2)
 }
 
 func bulkOf(operations ...string) string {

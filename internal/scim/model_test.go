@@ -302,11 +302,25 @@ func (m *model) create(d deed, id string) (*personModel, error) {
 		id: id, org: org, keeper: d.by, role: directory.Member, address: d.wish.address, external: d.wish.external,
 		said: d.wish.said, name: d.wish.said.name(d.wish.address), outBy: nobody, goneBy: nobody,
 	}
-	if d.wish.active != nil && !*d.wish.active {
+	active := d.wish.active == nil || *d.wish.active
+	switch {
+	case m.shutOutHere(org, p.address):
+		if p.outAt = m.now; active {
+			m.wait(d.by, provisioning.LetInAgain, p.id, waitModel{email: p.address})
+		}
+	case !active:
 		p.outAt, p.outBy, p.bornOut = m.now, d.by, true
 	}
 	m.people = append(m.people, p)
 	return p, nil
+}
+
+// shutOutHere reports whether somebody who can be restored had an address, and had been shut out by
+// hand when they were deleted.
+func (m *model) shutOutHere(org int, address string) bool {
+	return slices.ContainsFunc(m.people, func(p *personModel) bool {
+		return p.org == org && p.address == address && p.gone() && !m.erased(p) && p.outBy == nobody && p.outAt.Before(p.goneAt)
+	})
 }
 
 // name is what people here see of what was said.
@@ -322,6 +336,9 @@ func (m *model) put(d deed) (*personModel, error) {
 	}
 	w := d.of(p)
 	active := *w.active
+	if says := d.wish.address; d.kind == put && says == p.address || d.kind == patchPerson && d.field == "userName" && d.value == p.address {
+		m.overtaken(d.by, provisioning.ChangeAddress, p.id)
+	}
 	if p.role == directory.Owner {
 		if !active && !p.out() {
 			m.wait(d.by, provisioning.ShutOutOwner, p.id, waitModel{email: p.address})

@@ -39,6 +39,9 @@ func (s *Server) createUser(ctx context.Context, x *call, in input) (answer, err
 		return answer{}, err
 	}
 	p, err := x.person(o, true)
+	if err == nil && p.Email == "" { // nobody is made without, not even as somebody who is out
+		err = errNoAddress
+	}
 	if err == nil {
 		err = x.noPassword(ctx)
 	}
@@ -57,7 +60,7 @@ func (s *Server) createUser(ctx context.Context, x *call, in input) (answer, err
 
 func (s *Server) putUser(ctx context.Context, x *call, in input) (answer, error) {
 	sent, err := document.User().Judge(in.sent, &x.notes)
-	if err == nil {
+	if err == nil && sent["active"] != false {
 		err = x.noPassword(ctx)
 	}
 	if err != nil {
@@ -84,7 +87,10 @@ func (s *Server) patchUser(ctx context.Context, x *call, in input) (answer, erro
 	// fit is found in the transaction.
 	sent := document.Object{"userName": "-"}
 	_ = document.User().Patch(sent, operations, &x.notes)
-	if err := x.noPassword(ctx); err != nil {
+	if sent["active"] != false {
+		err = x.noPassword(ctx)
+	}
+	if err != nil {
 		return answer{}, err
 	}
 	return x.changeUser(ctx, in, sent, func(o document.Object) (document.Object, error) {
@@ -93,7 +99,7 @@ func (s *Server) patchUser(ctx context.Context, x *call, in input) (answer, erro
 }
 
 // noPassword refuses a password where single sign-on is the only way in. Elsewhere it is ignored
-// with a note (R-SCM-03).
+// with a note (R-SCM-03), and so it is in a call that shuts somebody out.
 func (x *call) noPassword(ctx context.Context) error {
 	if !x.notes.Password() {
 		return nil
@@ -106,7 +112,8 @@ func (x *call) noPassword(ctx context.Context) error {
 }
 
 // changeUser gives a person what change makes of them, in one transaction. What changes nothing is
-// not written, but if what was sent says that somebody is out who is, that may overtake an older wish.
+// not written, but if what was sent says that somebody is out who is, or has the address that they have,
+// that may overtake an older wish.
 func (x *call) changeUser(ctx context.Context, in input, sent document.Object, change func(document.Object) (document.Object, error)) (answer, error) {
 	var now provisioning.Provisioned
 	if err := x.write(ctx, x.loggedAs(in.method, in.path), func(tx *db.Tx, source provisioning.Source) error {
@@ -126,6 +133,9 @@ func (x *call) changeUser(ctx context.Context, in input, sent document.Object, c
 		if err == nil && sent["active"] == false {
 			err = source.StaysOut(ctx, tx, was.User)
 		}
+		if err == nil {
+			err = source.KeepsAddress(ctx, tx, was.User, addressIn(sent, after))
+		}
 		if err != nil {
 			return err
 		}
@@ -143,6 +153,16 @@ func (x *call) changeUser(ctx context.Context, in input, sent document.Object, c
 	return x.userAnswer(http.StatusOK, now, in.show)
 }
 
+// addressIn returns the address that a call says of somebody who is to be as after says: the user name
+// where that is one, or else what is sent of addresses.
+func addressIn(sent, after document.Object) string {
+	said := document.PersonOf(sent)
+	if strings.Contains(document.PersonOf(after).UserName, "@") {
+		return said.UserName
+	}
+	return said.Address
+}
+
 // person is what a document says of somebody. active is what holds if it does not say.
 func (x *call) person(o document.Object, active bool) (provisioning.Person, error) {
 	said := document.PersonOf(o)
@@ -156,7 +176,7 @@ func (x *call) person(o document.Object, active bool) (provisioning.Person, erro
 	if !x.source.Brake && !strings.Contains(said.UserName, "@") {
 		p.Email = invented(said.UserName)
 	}
-	if p.Email == "" {
+	if goes := active && !p.Active; p.Email == "" && !goes {
 		return p, errNoAddress
 	}
 	return p, nil

@@ -73,7 +73,7 @@ type ConfiguredPlacement struct {
 }
 
 // ConfiguredSource is a directory that keeps people here, without its state and its tokens. The
-// connection that its people come in by stands in it by its name.
+// connection that its people come in by stands in it by its name, or by its id if it was removed.
 type ConfiguredSource struct {
 	ID         string  `json:"id"`
 	Name       string  `json:"name"`
