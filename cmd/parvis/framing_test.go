@@ -47,29 +47,27 @@ func framed(t *testing.T, dial func() net.Conn, host string) {
 	hidden := "GET /sign-in HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n"
 	const chunked = "Transfer-Encoding: chunked\r\n"
 	for name, request := range map[string]string{
-		"a length and chunks":                    post + "Content-Length: 5\r\n" + chunked + "\r\n0\r\n\r\n",
-		"chunks and a length":                    post + chunked + "Content-Length: 5\r\n\r\n0\r\n\r\n",
-		"chunks of HTTP/1.0":                     strings.Replace(post, "HTTP/1.1", "HTTP/1.0", 1) + "Connection: keep-alive\r\nContent-Length: 5\r\n" + chunked + "\r\n0\r\n\r\n",
-		"two lengths":                            post + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcde",
-		"a list of lengths":                      post + "Content-Length: 5, 6\r\n\r\nabcde",
-		"a length with a sign":                   post + "Content-Length: +5\r\n\r\nabcde",
-		"a space before the colon":               post + "Content-Length : 5\r\n\r\nabcde",
-		"an encoding that nobody knows":          post + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-		"two encodings":                          post + chunked + "Transfer-Encoding: identity\r\n\r\n0\r\n\r\n",
-		"a chunk with a prefix":                  post + chunked + "\r\n0x5\r\nabcde\r\n0\r\n\r\n",
-		"a chunk that overflows":                 post + chunked + "\r\n10000000000000005\r\nabcde\r\n0\r\n\r\n",
-		"a chunk that is longer than its size":   post + chunked + "\r\n4\r\nabcde\r\n0\r\n\r\n",
-		"NUL in a value":                         post + "X: a\x00b\r\nContent-Length: 0\r\n\r\n",
-		"a control in a name":                    post + "X\x01: a\r\nContent-Length: 0\r\n\r\n",
-		"no host":                                "GET /sign-in HTTP/1.1\r\n\r\n",
-		"two hosts":                              "GET /sign-in HTTP/1.1\r\nHost: " + host + "\r\nHost: evil.test\r\n\r\n",
-		"a target of two words":                  "GET /sign-in x HTTP/1.1\r\nHost: " + host + "\r\n\r\n",
-		"another version":                        "GET /sign-in HTTP/3.0\r\nHost: " + host + "\r\n\r\n",
-		"HTTP/2 without being asked":             "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-		"an address of 100 kB":                   "GET /sign-in?" + strings.Repeat("x", 100_000) + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n",
-		"a field of 100 kB":                      "GET /sign-in HTTP/1.1\r\nHost: " + host + "\r\nX: " + strings.Repeat("x", 100_000) + "\r\n\r\n",
-		"a target of somebody else":              "GET http://evil.test/sign-in HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n",
-		"a target of somebody else, named twice": "GET http://evil.test/sign-in HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n",
+		"a length and chunks":                  post + "Content-Length: 5\r\n" + chunked + "\r\n0\r\n\r\n",
+		"chunks and a length":                  post + chunked + "Content-Length: 5\r\n\r\n0\r\n\r\n",
+		"chunks of HTTP/1.0":                   strings.Replace(post, "HTTP/1.1", "HTTP/1.0", 1) + "Connection: keep-alive\r\nContent-Length: 5\r\n" + chunked + "\r\n0\r\n\r\n",
+		"two lengths":                          post + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcde",
+		"a list of lengths":                    post + "Content-Length: 5, 6\r\n\r\nabcde",
+		"a length with a sign":                 post + "Content-Length: +5\r\n\r\nabcde",
+		"a space before the colon":             post + "Content-Length : 5\r\n\r\nabcde",
+		"an encoding that nobody knows":        post + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+		"two encodings":                        post + chunked + "Transfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+		"a chunk with a prefix":                post + chunked + "\r\n0x5\r\nabcde\r\n0\r\n\r\n",
+		"a chunk that overflows":               post + chunked + "\r\n10000000000000005\r\nabcde\r\n0\r\n\r\n",
+		"a chunk that is longer than its size": post + chunked + "\r\n4\r\nabcde\r\n0\r\n\r\n",
+		"NUL in a value":                       post + "X: a\x00b\r\nContent-Length: 0\r\n\r\n",
+		"a control in a name":                  post + "X\x01: a\r\nContent-Length: 0\r\n\r\n",
+		"no host":                              "GET /sign-in HTTP/1.1\r\n\r\n",
+		"two hosts":                            "GET /sign-in HTTP/1.1\r\nHost: " + host + "\r\nHost: evil.test\r\n\r\n",
+		"a target of two words":                "GET /sign-in x HTTP/1.1\r\nHost: " + host + "\r\n\r\n",
+		"another version":                      "GET /sign-in HTTP/3.0\r\nHost: " + host + "\r\n\r\n",
+		"HTTP/2 without being asked":           "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+		"an address of 100 kB":                 "GET /sign-in?" + strings.Repeat("x", 100_000) + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n",
+		"a field of 100 kB":                    "GET /sign-in HTTP/1.1\r\nHost: " + host + "\r\nX: " + strings.Repeat("x", 100_000) + "\r\n\r\n",
 	} {
 		if got := statuses(t, dial(), request+hidden); len(got) != 1 || got[0] < 400 {
 			t.Errorf("%s is answered %v, want one refusal", name, got)
@@ -138,7 +136,9 @@ func (w *ward) judgeProxy(t *testing.T, front, root string) {
 	}
 	pool := x509.NewCertPool()
 	expect.Equal(t, "certificate is read", pool.AppendCertsFromPEM(pem), true)
-	through := func() net.Conn { return tls.Client(from(t, "127.0.0.2", front)(), &tls.Config{RootCAs: pool, ServerName: "localhost"}) }
+	through := func() net.Conn {
+		return tls.Client(from(t, "127.0.0.2", front)(), &tls.Config{RootCAs: pool, ServerName: "localhost"})
+	}
 	t.Run("framing, directly", func(t *testing.T) { framed(t, from(t, "127.0.0.2", back), host) })
 	t.Run("framing, through it", func(t *testing.T) { framed(t, through, host) })
 	t.Run("sources, directly", func(t *testing.T) { sourced(t, from(t, "127.0.0.2", back), host, "127.0.0.2") })
