@@ -59,6 +59,7 @@ func TestEveryLimiterMakesWaitAsItsRowSays(t *testing.T) {
 func ask(t *testing.T, s *idptest.Server, r *http.Request, cookie string) *httptest.ResponseRecorder {
 	t.Helper()
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
 	r.Header.Set("Cookie", "__Host-parvis-on=1; __Host-parvis="+cookie)
 	w := httptest.NewRecorder()
 	s.Site.ServeHTTP(w, r)

@@ -104,8 +104,8 @@ func TestDOS2SlowClientsAreLetGoInTime(t *testing.T) {
 	}
 }
 
-// secured runs a server that speaks TLS, and returns what connects to it by HTTP/2.
-func secured(t *testing.T, h http.HandlerFunc) (dial func(t *testing.T) (*http2.Framer, net.Conn)) {
+// secured runs a server that speaks TLS, and returns what connects to it by a protocol.
+func secured(t *testing.T, h http.HandlerFunc) (dial func(protocol string) net.Conn) {
 	t.Helper()
 	lender := httptest.NewTLSServer(nil)
 	defer lender.Close()
@@ -115,23 +115,46 @@ func secured(t *testing.T, h http.HandlerFunc) (dial func(t *testing.T) (*http2.
 	go func() {
 		_ = Run(ctx, discard(), Server{Listener: l, Handler: h, TLS: &tls.Config{Certificates: lender.TLS.Certificates}})
 	}()
-	return func(t *testing.T) (*http2.Framer, net.Conn) {
+	return func(protocol string) net.Conn {
 		t.Helper()
-		c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}) //nolint:gosec // The certificate is httptest's.
+		c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}}) //nolint:gosec // The certificate is httptest's.
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close() })
 		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-		f := http2.NewFramer(c, bufio.NewReader(c))
-		f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-		if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
-			t.Fatal(err)
+		return c
+	}
+}
+
+// frames begins to speak HTTP/2.
+func frames(t *testing.T, c net.Conn) *http2.Framer {
+	t.Helper()
+	f := http2.NewFramer(c, bufio.NewReader(c))
+	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// R-API-04: inside TLS a length beside chunks is not seen, so no request comes after chunks in a connection.
+func TestNothingFollowsChunksInsideTLS(t *testing.T) {
+	var asked atomic.Int64
+	dial := secured(t, func(_ http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		_, _ = io.Copy(io.Discard, r.Body)
+	})
+	for i, length := range []string{"", "Content-Length: 50\r\n"} {
+		c := dial("http/1.1")
+		_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\n"+length+"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"+plain)
+		answers, _ := io.ReadAll(c)
+		if n := strings.Count(string(answers), "HTTP/1.1 "); n != 1 || asked.Load() != int64(i+1) {
+			t.Errorf("answered %q; %d requests were seen", answers, asked.Load())
 		}
-		if err := f.WriteSettings(); err != nil {
-			t.Fatal(err)
-		}
-		return f, c
 	}
 }
 
@@ -201,7 +224,8 @@ func TestRequestsOfHTTP2AreFramedAsStrictly(t *testing.T) {
 		{"no path", request2[:6], "abcde", "PROTOCOL_ERROR"},
 		{"a line end in a path", append(request2[:6:6], ":path", "/ HTTP/1.1\r\nx: y"), "abcde", "PROTOCOL_ERROR"},
 	} {
-		f, c := dial(t)
+		c := dial("h2")
+		f := frames(t, c)
 		block := fields(one.fields...)
 		if err := errors.Join(f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block, EndHeaders: true}), f.WriteData(1, true, []byte(one.body))); err != nil {
 			t.Fatal(err)
@@ -214,7 +238,7 @@ func TestRequestsOfHTTP2AreFramedAsStrictly(t *testing.T) {
 	if n := read.Load(); n > 0 {
 		t.Errorf("%d were read as a whole", n)
 	}
-	f, _ := dial(t)
+	f := frames(t, dial("h2"))
 	_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: fields(request2...), EndHeaders: true, EndStream: true})
 	if got := fate(f); got != "200" {
 		t.Errorf("an ordinary one: %s", got)
@@ -250,7 +274,8 @@ func TestDOS2FloodsOfHTTP2EndTheirConnection(t *testing.T) {
 			return f.WriteContinuation(1, false, fields("x", strings.Repeat("y", 10_000)))
 		}, "PROTOCOL_ERROR"},
 	} {
-		f, c := dial(t)
+		c := dial("h2")
+		f := frames(t, c)
 		told := make(chan string, 1)
 		go func() { told <- fate(f) }()
 		block := fields(request2...)

@@ -30,6 +30,9 @@ func guard(h http.Handler, client func(*http.Request) string, refused func()) ht
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
+		if r.TLS != nil && len(r.TransferEncoding) > 0 {
+			w.Header().Set("Connection", "close") // RFC 9112 §6.1: it may have had a length too, and then hide a request
+		}
 		if client == nil {
 			h.ServeHTTP(w, r)
 			return
@@ -78,7 +81,7 @@ func (c *counts) leave(of netip.Prefix) {
 // ambiguous reports whether two readers could see the end of a request, or of its lines, in two
 // places, which net/http mends in silence (RFC 9112 §5.2, §6.1: an attempt to smuggle a second request
 // past a proxy that reads it otherwise). A chunked request whose head came before the last answer was
-// sent was not seen, and is ambiguous too. Inside TLS nothing is seen: there is no proxy between.
+// sent was not seen, and is ambiguous too. Inside TLS nothing is seen.
 func ambiguous(r *http.Request) bool {
 	p, ok := r.Context().Value(placeKey{}).(*place)
 	switch {
