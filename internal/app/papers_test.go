@@ -292,7 +292,9 @@ func TestENU1FailedSignInsAskTheDatabaseTheSame(t *testing.T) {
 		switch got := asked; {
 		case name == "warm": // what is remembered is asked first
 		case first == nil:
-			first = got
+			if first = got; len(first) < 4 {
+				t.Fatalf("only %q is asked: this test looks past it", first)
+			}
 		default:
 			expect.Equal(t, name, strings.Join(got, "\n"), strings.Join(first, "\n"))
 		}
