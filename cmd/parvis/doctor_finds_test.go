@@ -747,6 +747,7 @@ func TestDoctorBehindNginx(t *testing.T) {
 			x := &exam{ward: w, root: chain}
 			if r.check == "" {
 				x.clean(t)
+				w.judgeProxy(t, "127.0.0.1:"+at, chain)
 				return
 			}
 			r.judge(t, x)

@@ -49,6 +49,11 @@ func TestServeIsWatchedOnAListenerOfItsOwn(t *testing.T) {
 			t.Errorf("%s of the public listener is answered %d", path, status)
 		}
 	}
+	for _, path := range []string{"/debug/vars", "/.git/config", "/assets/", "/assets", "/parvis.js.map", "/version", "/letters", "/server-status"} { // R-CFG-03
+		if status, _ := fetch(t, base+path); status != http.StatusNotFound {
+			t.Errorf("%s of the public listener is answered %d", path, status)
+		}
+	}
 	for _, path := range []string{"/", "/sign-in", "/api/v1/people"} {
 		if status, _ := fetch(t, watch+path); status != http.StatusNotFound {
 			t.Errorf("%s of the other listener is answered %d", path, status)
