@@ -112,18 +112,18 @@ func TestTreesGrowOverTiles(t *testing.T) {
 	}
 }
 
-// Everybody who writes waits for the transaction that seals, so each seals few, in the order in which
-// they would be sealed at once.
+// Everybody who writes waits for the transaction that seals, so the first seals few, and none more than
+// four times as many, in the order in which they would be sealed at once.
 func TestEventsAreSealedInParts(t *testing.T) {
 	t.Parallel()
 	d, clock := dbtest.Open(t)
 	l := newLogs()
 	for range 3 {
-		many(t, d, "org_a", db.Part)
-		many(t, d, "org_b", 20)
+		many(t, d, "org_a", 4*db.Part)
+		many(t, d, "org_b", 40)
 		clock.Advance(time.Millisecond)
 	}
-	many(t, d, "", 40) // 250 in all, so that the last part is full
+	many(t, d, "", 30) // 750 in all: 50, 100 and three times 200
 	commits := 0
 	d.Sent = func(text string, _ []any) {
 		if text == "commit" {
@@ -131,10 +131,10 @@ func TestEventsAreSealedInParts(t *testing.T) {
 		}
 	}
 	sweep(t, d, l)
-	expect.Equal(t, "transactions for 250 events", commits, 5)
+	expect.Equal(t, "transactions for 750 events", commits, 5)
 	sweep(t, d, l)
 	expect.Equal(t, "transactions for none", commits, 5)
-	expect.Equal(t, "found right", checked(t, d, l), audit.Checked{Logs: 3, Events: 250})
+	expect.Equal(t, "found right", checked(t, d, l), audit.Checked{Logs: 3, Events: 750})
 	var wrong int
 	if _, err := d.One(t.Context(), db.Into(&wrong), `
 		select count(*) from audit_events a
@@ -143,7 +143,7 @@ func TestEventsAreSealedInParts(t *testing.T) {
 		t.Errorf("%d events stand before an older one (%v)", wrong, err)
 	}
 	c, err := l.Checkpoint(t.Context(), d, "org_a")
-	if err != nil || c.Size != 3*db.Part {
+	if err != nil || c.Size != 12*db.Part {
 		t.Errorf("the checkpoint is of %d events (%v)", c.Size, err)
 	}
 }

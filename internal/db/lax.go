@@ -114,21 +114,39 @@ func (p *pool) begin(ctx context.Context, opts *sql.TxOptions) (tx *sql.Tx, end 
 	}
 	end = func() {
 		defer leave()
-		if p.synchronous != durable {
-			if err := synchronous(context.WithoutCancel(ctx), conn, durable); err != nil {
-				_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the next one is opened as durable
-			}
+		if err := setWriter(context.WithoutCancel(ctx), conn, durable, answersWithin); err != nil {
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the next one is opened as it should be
 		}
 		_ = conn.Close() // gives it back
 	}
-	if err = synchronous(ctx, conn, p.synchronous); err == nil {
-		tx, err = conn.BeginTx(ctx, opts)
+	if err = setWriter(ctx, conn, p.synchronous, 0); err == nil {
+		tx, err = beginAfterOthers(ctx, conn, opts)
 	}
 	if err != nil {
 		end()
 		return nil, nil, err
 	}
 	return tx, end, nil
+}
+
+// asksEvery is how often a transaction asks for SQLite's writer while another process has it.
+const asksEvery = 2 * time.Millisecond
+
+// beginAfterOthers begins a transaction once no other process has one. SQLite itself sleeps longer and
+// longer between two tries, up to 100 ms, and so misses what an import beside a server, or a server
+// beside an import, leaves free between two transactions.
+func beginAfterOthers(ctx context.Context, conn *sql.Conn, opts *sql.TxOptions) (*sql.Tx, error) {
+	for until := time.Now().Add(answersWithin); ; {
+		tx, err := conn.BeginTx(ctx, opts)
+		if !lostRace(err) || time.Now().After(until) {
+			return tx, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(asksEvery):
+		}
+	}
 }
 
 // AfterPeople returns a context whose transactions take the writing connection one at a time, so that
@@ -176,7 +194,9 @@ func (p *pool) line(ctx context.Context) (leave func(), err error) {
 	}, nil
 }
 
-func synchronous(ctx context.Context, conn *sql.Conn, how string) error {
-	_, err := conn.ExecContext(ctx, "pragma synchronous = "+how)
+// setWriter says how a commit on a connection waits for the disk, and for how long a statement does for other
+// processes.
+func setWriter(ctx context.Context, conn *sql.Conn, synchronous string, busy time.Duration) error {
+	_, err := conn.ExecContext(ctx, fmt.Sprintf("pragma synchronous = %s; pragma busy_timeout = %d", synchronous, busy.Milliseconds()))
 	return err
 }

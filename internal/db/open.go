@@ -70,7 +70,7 @@ func (d *DB) openSQLite(path string) error {
 	dsn := func(pragmas ...string) string {
 		q := url.Values{"_txlock": {"immediate"}, "_defensive": {"1"}, "_dqs": {"0"}}
 		for _, p := range append([]string{
-			"busy_timeout(8000)", "foreign_keys(1)", "journal_mode(wal)",
+			fmt.Sprintf("busy_timeout(%d)", answersWithin.Milliseconds()), "foreign_keys(1)", "journal_mode(wal)",
 			// A committed transaction survives a loss of power, not only a crash of the process.
 			"synchronous(full)",
 		}, pragmas...) {

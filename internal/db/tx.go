@@ -62,27 +62,41 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 	return n, failed(query, err)
 }
 
-// Insert writes rows into a table, 1 or 10 in a statement, so that there are few texts to prepare. Not
-// more, because SQLite's driver finds each value's name by going through all of them. The statement is
-// given up to its values, and what follows them.
+// Insert writes rows into a table, 1 or 10 in a statement, so that there are few texts to prepare. The
+// statement is given up to its values, and what follows them.
 func (t *Tx) Insert(ctx context.Context, insert string, all [][]any, conflict string) error {
+	text, of := "", 0
 	for len(all) > 0 {
 		n := 1
 		if len(all) >= 10 {
 			n = 10
 		}
-		var args []any
-		values := make([]string, 0, n)
-		for _, row := range all[:n] {
-			values = append(values, "("+Places(len(args)+1, len(row))+")")
-			args = append(args, row...)
+		if n != of {
+			text, of = insert+t.values(n, len(all[0]))+conflict, n
 		}
-		if _, err := t.Exec(ctx, insert+strings.Join(values, ", ")+conflict, args...); err != nil {
+		if _, err := t.Exec(ctx, text, slices.Concat(all[:n]...)...); err != nil {
 			return err
 		}
 		all = all[n:]
 	}
 	return nil
+}
+
+// values returns placeholders for rows. On SQLite they have no names, because its driver asks for the
+// name of each, and SQLite goes through all of them to find it.
+func (t *Tx) values(rows, columns int) string {
+	var b strings.Builder
+	for i := range rows {
+		places := strings.Repeat("?, ", columns-1) + "?"
+		if t.db.dialect == postgresDialect {
+			places = Places(1+i*columns, columns)
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("(" + places + ")")
+	}
+	return b.String()
 }
 
 // One implements Reader.

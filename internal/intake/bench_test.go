@@ -1,10 +1,14 @@
+//go:build unix
+
 package intake_test
 
 import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"parvis/internal/idptest"
 	"parvis/internal/intake"
@@ -26,12 +30,13 @@ func BenchmarkImport(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	before := written(b)
+	before, cpu := written(b), cpuTime(b)
 	b.ResetTimer()
 	if _, err := serviceOf(s).Run(b.Context(), src, intake.Options{Organization: "alpha", Language: "en"}, func(intake.Fate) error { return nil }); err != nil {
 		b.Fatal(err)
 	}
 	b.StopTimer()
+	b.ReportMetric(float64((cpuTime(b)-cpu).Microseconds())/float64(b.N), "µs-cpu/op")
 	b.ReportMetric(float64(written(b)-before)/float64(b.N)/1000, "kB-written/op")
 	if n := count(b, s, `select count(*) from users`); n < b.N {
 		b.Fatalf("%d of %d came", n, b.N)
@@ -48,4 +53,14 @@ func written(b *testing.B) (n int64) {
 	_, after, _ := strings.Cut(string(text), "wchar: ")
 	_, _ = fmt.Sscan(after, &n)
 	return n
+}
+
+// cpuTime returns the processor time that this process has used.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
-	"math"
 	"slices"
 	"strings"
 
@@ -17,61 +16,79 @@ import (
 	"parvis/internal/naming"
 )
 
-// entry is a person of the file in one organization.
-type entry struct {
-	dump.Person
+// arrival is a person of the file in one organization, before it is known who is there.
+type arrival struct {
+	*dump.Person
 	place *place
-	id    directory.UserID // of user
-	user  directory.User
+	key   string // of the address; empty where it is none
 	fate  Fate
 }
 
-// refuse makes an entry one that brings nobody.
-func (e *entry) refuse(reasons ...*fault.Error) {
-	e.fate.Outcome, e.fate.Reasons = Refused, append(e.fate.Reasons, reasons...)
+// entry is an arrival that is judged.
+type entry struct {
+	arrival
+	id   directory.UserID // of user
+	user directory.User
 }
 
-// entries returns the people of the batch, once for each of their organizations.
-func (r *run) entries(ctx context.Context) ([]entry, error) {
-	var all []entry
-	for _, p := range r.batch {
-		e := entry{Person: p, fate: Fate{Line: p.Line, Email: p.Email}}
+// refuse makes an arrival one that brings nobody.
+func (a *arrival) refuse(reasons ...*fault.Error) {
+	a.fate.Outcome, a.fate.Reasons = Refused, append(a.fate.Reasons, reasons...)
+}
+
+// arrivals returns the people who were read, once for each of their organizations.
+func (r *run) arrivals(ctx context.Context) ([]arrival, error) {
+	var all []arrival
+	for i := range r.gathered {
+		p := &r.gathered[i]
+		a := arrival{Person: p, key: addressKey(p.Email), fate: Fate{Line: p.Line, Email: p.Email}}
 		names := p.Organizations
 		if r.Organization != "" {
 			names = []string{r.Organization}
 		}
 		switch {
 		case p.Broken != nil:
-			e.refuse(p.Broken)
+			a.refuse(p.Broken)
 		case len(names) == 0:
-			e.refuse(ErrNoOrganization)
+			a.refuse(ErrNoOrganization)
 		}
-		if e.fate.Outcome == Refused {
-			all = append(all, e)
+		if a.fate.Outcome == Refused {
+			all = append(all, a)
 			continue
 		}
 		for _, name := range names {
 			var err error
-			if e.place, err = r.place(ctx, name); err != nil {
+			if a.place, err = r.place(ctx, name); err != nil {
 				return nil, err
 			}
-			e.fate.Organization = cmp.Or(e.place.ShortName, name)
-			all = append(all, e)
+			a.fate.Organization = cmp.Or(a.place.ShortName, name)
+			all = append(all, a)
 		}
 	}
 	return all, nil
 }
 
+// beNeighbours sorts arrivals so that those of one transaction are neighbours in the indexes by address,
+// and mostly in those by name. Of one address the earlier line stays the first.
+func beNeighbours(all []arrival) {
+	slices.SortStableFunc(all, func(a, b arrival) int {
+		return cmp.Or(strings.Compare(a.fate.Organization, b.fate.Organization), strings.Compare(a.key, b.key))
+	})
+}
+
 // known is what an organization has of the people of a batch already.
 type known struct {
 	users map[string]directory.User // by the key of their address
-	lines map[string]int            // the line of this import that brought an address
-	done  map[int]bool              // the lines that it brought
+	done  map[string]int            // the line that brought an address, by an earlier transaction of this import
+	lines map[string]int            // the same, and by this one
 }
 
-// judge says what becomes of each entry.
-func (r *run) judge(ctx context.Context, tx *db.Tx, entries []entry) ([]entry, error) {
-	judged := slices.Clone(entries)
+// judge says what becomes of each arrival.
+func (r *run) judge(ctx context.Context, tx *db.Tx, part []arrival) ([]entry, error) {
+	judged := make([]entry, len(part))
+	for i, a := range part {
+		judged[i].arrival = a
+	}
 	all := map[*place]known{}
 	for _, e := range judged {
 		if e.place == nil || e.place.why != nil {
@@ -129,19 +146,14 @@ func (e *entry) invitation() directory.NewInvitation {
 
 // known reads what an organization has of the people in some entries.
 func (r *run) known(ctx context.Context, tx *db.Tx, p *place, entries []entry) (known, error) {
-	k := known{map[string]directory.User{}, map[string]int{}, map[int]bool{}}
+	k := known{map[string]directory.User{}, map[string]int{}, map[string]int{}}
 	if p.fresh {
 		return k, nil
 	}
 	var emails, keys []string
-	first, last := math.MaxInt, 0
 	for _, e := range entries {
-		if e.place != p {
-			continue
-		}
-		first, last = min(first, e.Line), max(last, e.Line)
-		if key := addressKey(e.Email); key != "" {
-			emails, keys = append(emails, e.Email), append(keys, key)
+		if e.place == p && e.key != "" {
+			emails, keys = append(emails, e.Email), append(keys, e.key)
 		}
 	}
 	users, err := directory.Addressed(ctx, tx, p.ID, emails)
@@ -156,34 +168,29 @@ func (r *run) known(ctx context.Context, tx *db.Tx, p *place, entries []entry) (
 	}
 	// SQLite would go through all lines of an import to find several addresses, because the index by
 	// them is not unique; each is looked up where they are the rows that it begins with.
-	places, args := db.AnyOf(5, keys)
+	places, args := db.AnyOf(3, keys)
 	each := "(" + strings.ReplaceAll(places, ", ", "), (") + ")"
 	err = tx.Rows(ctx, func(scan func(...any) error) error {
 		var line int
 		var key string
 		err := scan(&line, &key)
-		k.lines[key], k.done[line] = line, true
+		k.lines[key], k.done[key] = line, line
 		return err
 	}, `
 		select i.line, i.email_key
 		from (values `+each+`) k
 		cross join imported i
-		where i.org_id = $1 and i.import_id = $2 and i.email_key = k.column1
-		union
-		select line, email_key
-		from imported
-		where org_id = $1 and import_id = $2 and line between $3 and $4`, slices.Concat([]any{string(p.ID), r.id, first, last}, args)...)
+		where i.org_id = $1 and i.import_id = $2 and i.email_key = k.column1`, slices.Concat([]any{string(p.ID), r.id}, args)...)
 	return k, err
 }
 
 // decide says what becomes of one entry in an organization that takes people.
 func (r *run) decide(e *entry, k known) {
-	key := addressKey(e.Email)
-	if k.done[e.Line] && k.lines[key] == e.Line {
+	if line, done := k.done[e.key]; done && line == e.Line {
 		e.fate.Outcome = Before
 		return
 	}
-	role, why := r.role(e.Person)
+	role, why := r.role(*e.Person)
 	if why != nil {
 		e.refuse(why)
 	}
@@ -196,10 +203,10 @@ func (r *run) decide(e *entry, k known) {
 		e.refuse(fault.All(err)...)
 	}
 	e.user, e.fate.Role = cleaned, role
-	line, twice := r.first(e, k, key)
-	u, taken := k.users[key]
+	line, twice := r.first(e, k)
+	u, taken := k.users[e.key]
 	switch {
-	case key == "":
+	case e.key == "":
 	case twice:
 		e.refuse(ErrAddressTwice.With("Line", line))
 	case taken && u.Closed() != nil:
@@ -211,29 +218,29 @@ func (r *run) decide(e *entry, k known) {
 		r.equip(e)
 	}
 	if e.fate.Outcome != Refused {
-		r.remember(e, k, key)
+		r.remember(e, k)
 	}
 }
 
 // first reports whether an earlier line of the file brought the address of e, and which.
-func (r *run) first(e *entry, k known, key string) (line int, twice bool) {
-	if line, twice = k.lines[key]; !twice && r.dry {
-		line, twice = r.seen[r.hash(e, key)]
+func (r *run) first(e *entry, k known) (line int, twice bool) {
+	if line, twice = k.lines[e.key]; !twice && r.dry {
+		line, twice = r.seen[r.hash(e)]
 	}
 	return line, twice
 }
 
 // remember keeps that the line of e brings an address.
-func (r *run) remember(e *entry, k known, key string) {
-	k.lines[key] = e.Line
+func (r *run) remember(e *entry, k known) {
+	k.lines[e.key] = e.Line
 	if r.dry {
-		r.seen[r.hash(e, key)] = e.Line
+		r.seen[r.hash(e)] = e.Line
 	}
 }
 
 // hash stands for an address in an organization: a rehearsal has seen a million of them.
-func (r *run) hash(e *entry, key string) uint64 {
-	return maphash.String(r.seed, e.fate.Organization+"\x00"+key)
+func (r *run) hash(e *entry) uint64 {
+	return maphash.String(r.seed, e.fate.Organization+"\x00"+e.key)
 }
 
 // equip decides which credentials come along, and what an entry without a password gets.

@@ -1,9 +1,11 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"parvis/internal/audit"
@@ -18,22 +20,23 @@ import (
 type run struct {
 	*Service
 	Options
-	format  dump.Format
-	dry     bool   // a rehearsal
-	id      string // of the import; empty for a rehearsal of one that never began
-	owners  map[string]bool
-	places  map[string]*place // by the key of a name
-	tell    func(Fate) error
-	batch   []dump.Person
-	atOnce  int // how many people the next transaction makes
-	people  int
-	made    bool            // an organization
-	counted bool            // the snapshot of costs knows of this import's passwords
-	seen    map[uint64]int  // in a rehearsal: the line of each address
-	seed    maphash.Seed    // of seen
-	holder  string          // of the lease
-	until   time.Time       // of the lease
-	gained  map[*place]gain // since the import began
+	format   dump.Format
+	dry      bool   // a rehearsal
+	id       string // of the import; empty for a rehearsal of one that never began
+	owners   map[string]bool
+	places   map[string]*place // by the key of a name
+	tell     func(Fate) error
+	gathered []dump.Person
+	weight   int // of gathered, in bytes, about
+	atOnce   int // how many people the next transaction makes
+	people   int
+	made     bool            // an organization
+	counted  bool            // the snapshot of costs knows of this import's passwords
+	seen     map[uint64]int  // in a rehearsal: the line of each address
+	seed     maphash.Seed    // of seen
+	holder   string          // of the lease
+	until    time.Time       // of the lease
+	gained   map[*place]gain // since the import began
 }
 
 // gain is how many people an organization got.
@@ -129,7 +132,8 @@ func (r *run) read(ctx context.Context, src *Source) error {
 		if r.people++; r.people > MostPeople {
 			return ErrMany.With("Most", MostPeople)
 		}
-		if r.batch = append(r.batch, p); len(r.batch) < r.atOnce {
+		r.gathered, r.weight = append(r.gathered, p), r.weight+p.Size()
+		if len(r.gathered) < gathers && r.weight < gathersBytes {
 			return nil
 		}
 		return r.flush(ctx)
@@ -141,27 +145,39 @@ func (r *run) read(ctx context.Context, src *Source) error {
 	return errors.Join(r.flush(ctx), err)
 }
 
-// flush judges the people of a batch and makes those who may come in.
+// flush moves in who was gathered, some in each transaction.
 func (r *run) flush(ctx context.Context) error {
-	if len(r.batch) == 0 {
-		return nil
-	}
-	entries, err := r.entries(ctx)
+	all, err := r.arrivals(ctx)
+	r.gathered, r.weight = r.gathered[:0], 0
 	if err != nil {
 		return err
 	}
-	r.batch = r.batch[:0]
+	if !r.dry {
+		beNeighbours(all)
+	}
+	for len(all) > 0 {
+		part := all[:min(r.atOnce, len(all))]
+		all = all[len(part):]
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.part(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// part judges some arrivals, makes those who may come in, and tells what became of them.
+func (r *run) part(ctx context.Context, part []arrival) (err error) {
 	var judged []entry
 	if r.dry {
 		err = r.DB.View(ctx, func(tx *db.Tx) (err error) {
-			judged, err = r.judge(ctx, tx, entries)
+			judged, err = r.judge(ctx, tx, part)
 			return err
 		})
-	} else {
-		if err := r.hold(ctx); err != nil {
-			return err
-		}
-		judged, err = r.move(ctx, entries)
+	} else if err = r.hold(ctx); err == nil {
+		judged, err = r.move(ctx, part)
 	}
 	if err != nil {
 		return err
@@ -169,6 +185,7 @@ func (r *run) flush(ctx context.Context) error {
 	if err := r.count(ctx, judged); err != nil {
 		return err
 	}
+	slices.SortStableFunc(judged, func(a, b entry) int { return cmp.Compare(a.Line, b.Line) })
 	for _, e := range judged {
 		if err := r.tell(e.fate); err != nil {
 			return err
@@ -177,12 +194,12 @@ func (r *run) flush(ctx context.Context) error {
 	return nil
 }
 
-// move judges entries and makes their people in one transaction, and then lets others have their turn.
-func (r *run) move(ctx context.Context, entries []entry) (judged []entry, err error) {
+// move judges arrivals and makes their people in one transaction, and then lets others have their turn.
+func (r *run) move(ctx context.Context, part []arrival) (judged []entry, err error) {
 	var began time.Time
 	err = r.DB.Update(ctx, func(tx *db.Tx) (err error) {
 		began = tx.Now() // it has its turn
-		if judged, err = r.judge(ctx, tx, entries); err != nil {
+		if judged, err = r.judge(ctx, tx, part); err != nil {
 			return err
 		}
 		return r.store(ctx, tx, judged)
@@ -190,7 +207,7 @@ func (r *run) move(ctx context.Context, entries []entry) (judged []entry, err er
 	switch took := r.DB.Now().Sub(began); {
 	case took > shortly:
 		r.atOnce = max(AtOnce, r.atOnce/2)
-	case took < shortly/2:
+	case took < shortly*4/5:
 		r.atOnce = min(mostAtOnce, r.atOnce*5/4)
 	}
 	if err == nil && r.DB.Path() != "" {

@@ -162,7 +162,7 @@ func (r *run) keep(ctx context.Context, tx *db.Tx, judged []entry, invitations m
 		if !e.admits() {
 			user = ""
 		}
-		rows = append(rows, []any{string(e.place.ID), r.id, e.Line, e.user.AddressKey(), db.Text(user), db.Text(invitations[i])})
+		rows = append(rows, []any{string(e.place.ID), r.id, e.Line, e.key, db.Text(user), db.Text(invitations[i])})
 	}
 	return tx.Insert(ctx, `insert into imported (org_id, import_id, line, email_key, user_id, invitation_id) values `, rows, ``)
 }

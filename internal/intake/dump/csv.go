@@ -147,8 +147,9 @@ func readCSV(r io.Reader, each func(Person) error) error {
 			return nil
 		}
 		var p Person
+		text := strings.Join(cells, "")
 		if err == nil {
-			if strings.TrimSpace(strings.Join(cells, "")) == "" {
+			if strings.TrimSpace(text) == "" {
 				continue
 			}
 			p, err = ofCells(names, cells)
@@ -156,7 +157,7 @@ func readCSV(r io.Reader, each func(Person) error) error {
 		if err != nil && !errors.As(err, &p.Broken) {
 			return err
 		}
-		p.Line = all.line
+		p.Line, p.record = all.line, len(text)
 		if err := each(p); err != nil {
 			return err
 		}

@@ -66,6 +66,19 @@ type Person struct {
 	Broken *fault.Error   // why the line says nothing of anybody
 	Lost   []*fault.Error // what it says that cannot be taken over
 	Step   bool           // something was lost that guarded the password: a second step
+
+	record int // bytes of the CSV record that its texts are parts of, which stays in memory with them
+}
+
+// Size returns about how many bytes the texts of a person take.
+func (p *Person) Size() int {
+	n := p.record + len(p.Email) + len(p.Name) + len(p.GivenName) + len(p.FamilyName) + len(p.Language)
+	for _, list := range [][]string{p.Organizations, p.Roles, p.Groups} {
+		for _, text := range list {
+			n += len(text)
+		}
+	}
+	return n
 }
 
 // lose notes a credential that cannot be taken over.
