@@ -79,10 +79,10 @@ func RemoveLate(ctx context.Context, tx *db.Tx, org string) error {
 // overlap are sealed as they end.
 const latestBehind = time.Hour
 
-// SaysDeleted reports whether the log of an organization says that it was deleted at an instant or
-// before. It returns ErrAltered, and raises the alarm once, if the log says nothing of it, or that it was
-// restored since: then nobody who runs the installation deleted it, whatever its row has. A log that was
-// removed already says so by its note.
+// SaysDeleted reports whether the log of an organization has its deletion, of an instant or before. It
+// returns ErrAltered, and raises the alarm once, if the log has none, or a restoration since: then nobody
+// who runs the installation deleted the organization, whatever its row has. A log that was removed
+// already says so by its note.
 func (l *Logs) SaysDeleted(ctx context.Context, d *db.DB, org string, at time.Time) (bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -99,9 +99,9 @@ func (l *Logs) SaysDeleted(ctx context.Context, d *db.DB, org string, at time.Ti
 	return err == nil && !deleted.After(at), err
 }
 
-// deletion returns when the log of an organization says that it was deleted: in the last event about
-// that, which is sealed where its time belongs. Who writes one for a time that is over finds younger ones
-// sealed before it.
+// deletion returns the time of an organization's deletion by its log: by the last event about that,
+// which is sealed where its time belongs. Who writes one for a time that is over finds younger ones sealed
+// before it.
 func (l *Logs) deletion(ctx context.Context, r db.Reader, org string) (time.Time, error) {
 	t, err := treeOf(ctx, r, org)
 	if err == nil {

@@ -161,7 +161,7 @@ func (c *Continued) settle(ctx context.Context, tx *db.Tx) error {
 }
 
 // forget takes from the log what it lost since the backup, behind the epoch's first leaf. The log of an
-// organization that was deleted again says so, because only by that it is removed.
+// organization whose deletion was done again says so: without that event nothing of it is removed.
 func (c *Continued) forget(ctx context.Context, tx *db.Tx) error {
 	for _, i := range c.Done {
 		if i.Action != organizationDeleted {

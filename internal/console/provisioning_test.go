@@ -75,7 +75,7 @@ func TestASourceIsAddedTurnedAndDeleted(t *testing.T) {
 	expect.Equal(t, "the choice stays", b.Get(at).Form("main").Values.Get("connection_id"), connection.ID)
 
 	again := add.Fill("name", "Okta of freight").Fill("connection_id", connection.ID).Submit("")
-	idptest.Want(t, again, idptest.Status(http.StatusConflict), idptest.Says("provisioning.name_taken"))
+	idptest.Want(t, again, idptest.Status(422), idptest.Says("provisioning.name_taken"))
 	expect.Equal(t, "a choice that is not there any more", again.Form("main").Values.Get("connection_id"), connection.ID)
 	again = again.Form("main").Fill("name", "Okta of rail").Submit("")
 	idptest.Want(t, again, idptest.Status(422), idptest.Says("provisioning.connection_unknown"))

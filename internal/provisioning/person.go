@@ -310,7 +310,7 @@ func (s Source) StaysOut(ctx context.Context, tx *db.Tx, u directory.User) error
 }
 
 // KeepsAddress hears from a source which address somebody has. If it is theirs, the source no longer
-// asks an administrator for another one. As that was asked for, it is recorded that it is not any more.
+// asks an administrator for another one, and the log has that as it has what an administrator decides.
 func (s Source) KeepsAddress(ctx context.Context, tx *db.Tx, u directory.User, email string) error {
 	address, err := naming.ParseAddress(email)
 	if err != nil || address.Key != u.AddressKey() {

@@ -61,8 +61,8 @@ func ofOrganizations(ctx context.Context, d *db.DB) (tables []db.Table, err erro
 }
 
 func (s Sweeper) remove(ctx context.Context, d *db.DB, o directory.Organization, tables []db.Table) error {
-	// A hand in the database can mark any organization. Its log cannot be made to say that it was deleted
-	// a month ago, so nothing goes before that does.
+	// A hand in the database can mark any organization. Its log cannot be given a deletion of a month ago,
+	// so nothing goes before the log has one.
 	said, err := s.Logs.SaysDeleted(ctx, d, string(o.ID), d.Now().Add(-directory.OrganizationRestorableFor))
 	if err != nil || !said {
 		return err
