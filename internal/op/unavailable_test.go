@@ -26,7 +26,7 @@ const remembered = 1500 * time.Millisecond
 type surfaces struct {
 	*world
 	machine, books client
-	tokens, given  reply            // given is taken back
+	tokens         reply
 	visitor        *idptest.Browser // nobody is signed in there
 	tried          int
 }
@@ -35,7 +35,7 @@ func newSurfaces(w *world) *surfaces {
 	s := &surfaces{world: w, books: w.books(), visitor: w.Browser(w.t)}
 	s.visitor.Get("/o/meridian") // sets the cookie that every form needs
 	s.machine = w.register(w.org.ID, application.Machine, application.Settings{Name: "Robot", Auth: application.Secret, OwnBehalf: true})
-	s.tokens, s.given = w.enter(w.bo, s.books), w.enter(w.bo, s.books)
+	s.tokens = w.enter(w.bo, s.books)
 	return s
 }
 
@@ -82,7 +82,6 @@ func (s *surfaces) writing() map[string]func() answered {
 		"/authorize":  func() answered { return ofPage(authorize(s.bo, s.books.request())) },
 		"/token":      call(s.machine, "/token", url.Values{"grant_type": {"client_credentials"}}),
 		"/introspect": call(s.machine, "/introspect", url.Values{"token": {s.tokens.text("access_token")}}),
-		"/revoke":     call(s.books, "/revoke", url.Values{"token": {s.given.text("refresh_token")}}),
 		"/par":        call(s.books, "/par", s.books.request()),
 	}
 }

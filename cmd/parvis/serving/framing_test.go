@@ -70,7 +70,7 @@ func TestARequestThatTwoReadersReadInTwoWaysIsRefused(t *testing.T) {
 		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 		fmt.Fprint(c, one.request+next)
 		r := bufio.NewReader(c)
-		w, err := http.ReadResponse(r, nil)
+		w, err := http.ReadResponse(r, nil) //nolint:bodyclose // Its connection is closed below.
 		if err != nil || !strings.HasPrefix(w.Status, one.want) {
 			t.Errorf("%s: %v, %v; want %s", one.name, w, err, one.want)
 			c.Close()
