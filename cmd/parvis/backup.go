@@ -34,6 +34,9 @@ type coded struct {
 func (c coded) ExitCode() int { return c.code }
 func (c coded) Unwrap() error { return c.error }
 
+// usage is the error of a command that was typed wrongly.
+func usage(text string) error { return coded{errors.New(text), exitUsage} }
+
 // withCode gives an error of a backup its exit code.
 func withCode(err error) error {
 	for _, c := range []coded{
@@ -86,10 +89,13 @@ func (c *backupCommand) Run(p *program) error {
 func (c *backupCommand) lock() (backup.Lock, error) {
 	var l backup.Lock
 	if c.Every != 0 && (c.Every < time.Minute || c.Keep < 1) {
-		return l, errors.New("--every is a minute at least, and --keep is 1 at least")
+		return l, usage("--every is a minute at least, and --keep is 1 at least")
 	}
 	if c.PassphraseFile != "" && len(c.To) > 0 {
-		return l, errors.New("a file is encrypted for recipients or with a passphrase: leave out --to or --passphrase-file")
+		return l, usage("a file is encrypted for recipients or with a passphrase: leave out --to or --passphrase-file")
+	}
+	if c.File == "" {
+		return l, usage("name a new file")
 	}
 	for _, to := range c.To {
 		if err := l.Recipients(to); err != nil {
@@ -97,7 +103,9 @@ func (c *backupCommand) lock() (backup.Lock, error) {
 		}
 	}
 	if c.PassphraseFile != "" {
-		return l, l.Passphrase(c.PassphraseFile)
+		if err := l.Passphrase(c.PassphraseFile); err != nil {
+			return l, fmt.Errorf("--passphrase-file: %w", err)
+		}
 	}
 	return l, nil
 }
@@ -131,12 +139,12 @@ func (w writing) write(path string) error {
 		}
 	}
 	var made backup.Header
-	shown := newProgress(w.err, "Backing up")
+	shown := moving.NewBar(w.err, "Backing up")
 	err = backup.Create(path, w.lock, func(to io.Writer) (err error) {
-		made, err = backup.Write(w.ctx, w.db, keys, to, backup.Writing{Program: versionText(), Progress: shown.show})
+		made, err = backup.Write(w.ctx, w.db, keys, to, backup.Writing{Program: versionText(), Progress: shown.Show})
 		return err
 	})
-	shown.end()
+	shown.End()
 	if err != nil {
 		if w.keys {
 			err = errors.Join(err, os.Remove(path+backup.KeysSuffix))
@@ -234,36 +242,5 @@ func rest(ctx context.Context, lasts time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(lasts):
-	}
-}
-
-// A progress shows on a terminal how far something is.
-type progress struct {
-	to     io.Writer // nil where nobody looks
-	what   string
-	shown  time.Time
-	showed bool
-}
-
-func newProgress(to io.Writer, what string) *progress {
-	return &progress{to: moving.TerminalOf(to), what: what}
-}
-
-const barWidth = 30
-
-func (b *progress) show(done, all int64) {
-	now := time.Now() //nolint:forbidigo // How often a terminal is written to.
-	if b.to == nil || done < all && now.Sub(b.shown) < 100*time.Millisecond {
-		return
-	}
-	b.shown, b.showed = now, true
-	part := int(barWidth * done / max(1, all))
-	fmt.Fprintf(b.to, "\r%s [%-*s] %3d %% of %d rows", b.what, barWidth, "##############################"[:min(part, barWidth)], 100*done/max(1, all), all)
-}
-
-// end leaves the line.
-func (b *progress) end() {
-	if b.showed {
-		fmt.Fprintln(b.to)
 	}
 }

@@ -120,7 +120,7 @@ func TestABackupThatFailsRemovesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, errs, stop := repeating(t, p, folder, time.Second, 1)
-	eventually(t, "two tries", func() bool { return strings.Count(errs.String(), "reading the keys") >= 2 })
+	eventually(t, "two tries", func() bool { return strings.Count(errs.String(), "the keys are missing") >= 2 })
 	expect.Equal(t, "backups", fmt.Sprint(backupsIn(t, folder)), fmt.Sprint([]string{good}))
 	if err := os.Rename(keys+".away", keys); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"parvis/cmd/parvis/machine"
 )
 
 // source says where a setting was set; a higher source overrides a lower one.
@@ -112,7 +114,7 @@ type configuration struct {
 }
 
 func (c *configuration) problem(format string, args ...any) {
-	c.problems = append(c.problems, fmt.Sprintf(format, args...))
+	c.problems = append(c.problems, machine.Sentence(format, args...))
 }
 
 // by returns the setting of a field of c, so that no name is written twice.

@@ -37,7 +37,7 @@ type doctor struct {
 }
 
 func (d *doctor) line(mark, check, format string, args ...any) {
-	fmt.Fprintf(d.out, "%-4s  %-14s  %s\n", mark, check, strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " "))
+	fmt.Fprintf(d.out, "%-4s  %-14s  %s\n", mark, check, strings.ReplaceAll(machine.Sentence(format, args...), "\n", " "))
 }
 
 func (d *doctor) ok(check, format string, args ...any)   { d.line("ok", check, format, args...) }
@@ -239,7 +239,7 @@ func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 
 // intact says that the logs are right, as far as this node can tell.
 func (d *doctor) intact(checked audit.Checked, knows bool) {
-	found := fmt.Sprintf("%d logs with %d sealed events are intact", checked.Logs, checked.Events)
+	found := fmt.Sprintf("the %d sealed events of %s are intact", checked.Events, counted(checked.Logs, "log", "logs"))
 	if knows {
 		d.ok("audit log", "%s", found)
 		return

@@ -223,11 +223,11 @@ func TestDoctorFindsEachWrongSetting(t *testing.T) {
 		{"an origin with a path", []string{"PARVIS_PUBLIC_ADDRESS=https://id.your-company.com/sign-in"}, "public_address is not https:// and a name, with nothing after it"},
 		{"open to the network without encryption", []string{address, "PARVIS_LISTEN=:8080"}, "set [tls] certificate and key, or name the proxy"},
 		{"a certificate with another's key", []string{address, "PARVIS_TLS_CERTIFICATE=" + file("chain.pem", chain), "PARVIS_TLS_KEY=" + file("key.pem", another)}, "certificate and key are PEM files that belong together"},
-		{"a certificate that cannot be read", []string{address, "PARVIS_TLS_CERTIFICATE=/nowhere/chain.pem", "PARVIS_TLS_KEY=" + file("key.pem", another)}, "[tls] cannot be used: open /nowhere/chain.pem"},
+		{"a certificate that cannot be read", []string{address, "PARVIS_TLS_CERTIFICATE=/nowhere/chain.pem", "PARVIS_TLS_KEY=" + file("key.pem", another)}, "[tls] cannot be used: /nowhere/chain.pem"},
 		{"a certificate without a key", []string{address, "PARVIS_TLS_CERTIFICATE=" + file("chain.pem", chain)}, `key = "FILE"`},
 		{"a proxy that is everybody", []string{address, "PARVIS_TRUSTED_PROXIES=0.0.0.0/0"}, "trusted_proxies has \"0.0.0.0/0\", which is everybody: then anybody could claim any address. Write the proxy's own"},
 		{"a database elsewhere, unverified", []string{"PARVIS_DATABASE=postgres://parvis:secret@db.your-company.com/parvis"}, "add sslmode=verify-full"},
-		{"no list of leaked passwords", []string{"PARVIS_BREACHED_PASSWORDS=/nowhere/breached.txt"}, "breached_passwords cannot be read: open /nowhere/breached.txt"},
+		{"no list of leaked passwords", []string{"PARVIS_BREACHED_PASSWORDS=/nowhere/breached.txt"}, "breached_passwords cannot be read: /nowhere/breached.txt"},
 		{"lifetimes of a trial at a real address", []string{address, "PARVIS_LIFETIMES_SESSION_IDLE=1m"}, "[lifetimes] is for trying things out, where public_address is localhost: remove the section"},
 		{"mail without encryption to another machine", []string{"PARVIS_MAIL_ADDRESS=mail.your-company.com:25", "PARVIS_MAIL_TLS=none", "PARVIS_MAIL_FROM=a@your-company.com"}, "only a mail server on this machine is used without TLS"},
 		{"mail from nobody", []string{"PARVIS_MAIL_ADDRESS=mail.your-company.com:587"}, `from = "no-reply@your-company.com"`},
@@ -445,7 +445,7 @@ var rowsOfFiles = []row{
 			t.Fatal(err)
 		}
 		x.args = []string{"--backups", folder, "--every", "24h"}
-	}, "backups", "FAIL", []string{"does 'parvis backup /", " --every 24h0m0s' run"}},
+	}, "backups", "FAIL", []string{"does 'parvis backup /", " --every 24h' run"}},
 	{"no backup at all", func(t *testing.T, x *exam) { x.args = []string{"--backups", t.TempDir()} }, "backups", "FAIL", []string{"there is none in", "does 'parvis backup "}},
 }
 

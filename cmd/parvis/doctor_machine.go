@@ -132,7 +132,7 @@ func (d *doctor) backups(folder string, every time.Duration) {
 		return
 	}
 	names, newest, err := backup.Kept(folder, now())
-	remedy := fmt.Sprintf("does 'parvis backup %s --every %s' run, and what did it say last?", folder, every)
+	remedy := fmt.Sprintf("does 'parvis backup %s --every %s' run, and what did it say last?", folder, machine.Span(every))
 	switch {
 	case err != nil:
 		d.fail(check, "%v: %s", err, remedy)

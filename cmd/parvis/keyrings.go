@@ -15,7 +15,7 @@ import (
 
 // keysCommands replace the keys of DATA/keys while servers run.
 type keysCommands struct {
-	List   listKeysCommand  `cmd:"" default:"1" help:"Print every key, what it does and what still needs it."`
+	List   listKeysCommand  `cmd:"" default:"withargs" help:"Print every key, what it does and what still needs it."`
 	Add    addKeyCommand    `cmd:"" help:"Add a new key to DATA/keys, with which nothing is written yet."`
 	Use    useKeyCommand    `cmd:"" help:"Have every server write with a key that all of them know."`
 	Retire retireKeyCommand `cmd:"" help:"Seal again what an earlier key sealed, and take it out."`

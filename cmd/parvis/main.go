@@ -22,6 +22,7 @@ import (
 
 	"parvis/cmd/parvis/admin"
 	"parvis/cmd/parvis/demo"
+	"parvis/cmd/parvis/machine"
 	"parvis/cmd/parvis/shell"
 	"parvis/internal/db"
 	"parvis/internal/fault"
@@ -131,7 +132,8 @@ func run(args, environ []string, out, errors io.Writer) int {
 	parser, err := kong.New(all, kong.Name("parvis"), kong.Writers(out, errors), kong.Exit(func(n int) { code = n }),
 		kong.Description("Identity front door. Each setting can also be set in a TOML file or in the environment: "+
 			"'parvis config' shows them, and where each comes from."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.ValueFormatter(settingHelp))
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.ValueFormatter(settingHelp),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(shell.Duration)))
 	if err != nil {
 		panic(err) // commands is wrong, whatever the arguments
 	}
@@ -146,12 +148,24 @@ func run(args, environ []string, out, errors io.Writer) int {
 		fmt.Fprintf(errors, "parvis: %v\nTry 'parvis --help'.\n", err)
 		return exitUsage
 	}
-	err = command.Run(&program{ctx, environ, out, errors}, &admin.Terminal{Context: ctx, In: os.Stdin, Out: out, Err: errors})
-	if err != nil {
+	printed := &machine.Output{To: out}
+	err = command.Run(&program{ctx, environ, printed, errors}, &admin.Terminal{Context: ctx, In: os.Stdin, Out: printed, Err: errors})
+	if err := outcome(ctx, err, printed); err != nil {
 		explain(errors, err)
 		return codeOf(err)
 	}
 	return 0
+}
+
+// outcome is what a command came to, whatever of the work under it the interruption hit.
+func outcome(ctx context.Context, err error, printed *machine.Output) error {
+	switch {
+	case err == nil:
+		return printed.Err()
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return errors.New("interrupted before it was done: give the same command again")
+	}
+	return err
 }
 
 // codeOf returns the exit code of an error.
@@ -202,7 +216,7 @@ func advice(err error) string {
 func inEnglish(err error) string {
 	f, isFault := errors.AsType[*fault.Error](err)
 	if !isFault {
-		return err.Error()
+		return machine.InWords(err)
 	}
 	catalogue, lerr := i18n.Load()
 	if lerr != nil {

@@ -8,10 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
 	"parvis/cmd/parvis/keyring"
+	"parvis/cmd/parvis/moving"
 	"parvis/internal/backup"
 	"parvis/internal/db"
 	"parvis/internal/directory"
@@ -38,7 +40,7 @@ func (c *restoreCommand) Run(p *program) error {
 		return err
 	}
 	if c.Adopt != (c.File == "") || c.Adopt && c.Check {
-		return errors.New("name a backup; or, for a database that was put back by hand, --adopt and no backup")
+		return usage("name a backup; or, for a database that was put back by hand, --adopt and no backup")
 	}
 	if c.Adopt {
 		return withCode(c.adopt(p, plan))
@@ -55,8 +57,13 @@ func (c *restoreCommand) restore(p *program, plan plan) error {
 	}
 	if c.PassphraseFile != "" {
 		if err := lock.Passphrase(c.PassphraseFile); err != nil {
-			return err
+			return fmt.Errorf("--passphrase-file: %w", err)
 		}
+	}
+	if info, err := os.Stat(c.File); err != nil {
+		return fmt.Errorf("%w. Nothing was written", err)
+	} else if info.IsDir() {
+		return fmt.Errorf("%s is a folder: name one of the backups in it. Nothing was written", c.File)
 	}
 	keys, fresh, err := c.keys(plan, lock)
 	if err != nil {
@@ -64,6 +71,9 @@ func (c *restoreCommand) restore(p *program, plan plan) error {
 	}
 	from := backup.Source(func() (io.ReadCloser, error) { return lock.Open(c.File) })
 	made, err := backup.Check(from, keys)
+	if fresh && errors.Is(err, backup.ErrDamaged) {
+		err = fmt.Errorf("%w; or its keys, which are in a file of their own, were", err)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w. Nothing was written", c.File, err)
 	}
@@ -135,9 +145,9 @@ func (c *restoreCommand) into(p *program, r restoring, from backup.Source, made 
 			return err
 		}
 	}
-	shown := newProgress(p.err, "Restoring")
-	err := backup.Restore(p.ctx, r.db, from, made, c.how(r.plan, r.keys, shown.show, r.continued...))
-	shown.end()
+	shown := moving.NewBar(p.err, "Restoring")
+	err := backup.Restore(p.ctx, r.db, from, made, c.how(r.plan, r.keys, shown.Show, r.continued...))
+	shown.End()
 	if err != nil {
 		return err
 	}
@@ -222,7 +232,7 @@ func (c *restoreCommand) keys(plan plan, lock backup.Lock) (keys secret.Keys, fr
 	}
 	keys, err = secret.ParseKeys(text)
 	if err != nil {
-		err = fmt.Errorf("%s: %w: it cannot be read as keys", path, backup.ErrDamaged)
+		err = coded{fmt.Errorf("%s is no file of keys, or it was damaged: name the one that 'parvis backup' wrote beside the backup, or a copy of DATA/keys", path), exitDamaged}
 	}
 	return keys, true, err
 }
@@ -250,6 +260,9 @@ func whoRestores() string {
 	name := os.Getenv("SUDO_USER")
 	if u, err := user.Current(); name == "" && err == nil {
 		name = u.Username
+	}
+	if name == "" { // a container need not know its user
+		name = strconv.Itoa(os.Getuid())
 	}
 	if host, err := os.Hostname(); err == nil {
 		name += "@" + host

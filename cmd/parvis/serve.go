@@ -53,7 +53,7 @@ func (c *serveCommand) Run(p *program) error {
 	// nothing.
 	listener, err := new(net.ListenConfig).Listen(p.ctx, "tcp", plan.listen)
 	if err != nil {
-		return fmt.Errorf("listening on %s: %w. Is another server running? Choose another address with --listen", plan.listen, err)
+		return fmt.Errorf("listening on %s: %w. %s Choose another address with --listen", plan.listen, err, machine.Taken(err))
 	}
 	defer listener.Close() //nolint:errcheck // The server has closed it already, or was never started.
 	forOperations, err := plan.listenForOperations(p.ctx, log)

@@ -20,7 +20,7 @@ type createSourceCommand struct {
 	addressFlags
 	ShortName  string `arg:"" name:"organization" help:"Short name of the organization."`
 	Name       string `arg:"" help:"Name as administrators will see it, such as Entra."`
-	Provider   string `default:"other" placeholder:"NAME" help:"Whose guide the console shows: entra, okta, onelogin, jumpcloud, google, ping or other."`
+	Provider   string `default:"other" enum:"entra,okta,onelogin,jumpcloud,google,ping,other" placeholder:"NAME" help:"Whose guide the console shows: entra, okta, onelogin, jumpcloud, google, ping or other."`
 	Connection string `placeholder:"ID" help:"Connection that its people come in by."`
 	Invites    bool   `help:"Invite people whom no single sign-on lets in."`
 	On         bool   `help:"Let it act at once. Without it, it only watches."`

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -538,6 +539,32 @@ func TestNobodyElseReadsABackup(t *testing.T) {
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("it has the mode %v, %v", info.Mode(), err)
+	}
+}
+
+// Two that write the same file do not write into each other's: the slower one is refused.
+func TestTwoBackupsAtOnceOfOneName(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.backup")
+	write := func(text string) func(io.Writer) error {
+		return func(to io.Writer) error { _, err := io.WriteString(to, text); return err }
+	}
+	err := backup.Create(file, backup.Lock{}, func(to io.Writer) error {
+		if err := write("half ")(to); err != nil {
+			return err
+		}
+		if err := backup.Create(file, backup.Lock{}, write("the faster one")); err != nil {
+			t.Error(err)
+		}
+		return write("of the slower one")(to)
+	})
+	if !errors.Is(err, fs.ErrExist) {
+		t.Errorf("the slower one: %v", err)
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "the faster one" {
+		t.Errorf("the file has %q, %v", text, err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(file)); err != nil || len(left) != 1 {
+		t.Errorf("%v are left, %v", left, err)
 	}
 }
 

@@ -33,9 +33,15 @@ func (l Lock) Encrypts() bool { return len(l.recipients) > 0 }
 
 // Recipients adds those of a text: a recipient of age, or the name of a file that lists some.
 func (l *Lock) Recipients(text string) error {
+	if strings.HasPrefix(text, identityPrefix) { // which nothing prints
+		return errors.New("this is the secret that opens backups: name the public key that belongs to it, which begins with age1")
+	}
 	if strings.HasPrefix(text, "age1") {
 		r, err := age.ParseRecipients(strings.NewReader(text))
 		l.recipients = append(l.recipients, r...)
+		if err != nil {
+			err = fmt.Errorf("%s is no recipient of age: copy the whole of what age-keygen calls the public key", text)
+		}
 		return err
 	}
 	file, err := os.Open(text)
@@ -45,11 +51,22 @@ func (l *Lock) Recipients(text string) error {
 	defer file.Close() //nolint:errcheck // It was only read.
 	r, err := age.ParseRecipients(file)
 	l.recipients = append(l.recipients, r...)
+	return notAge(err, text, "it does not list recipients of age, each on a line of its own that begins with age1")
+}
+
+// notAge says what is wrong with a file that age could not read, unless the disk could not.
+func notAge(err error, path, what string) error {
+	if ofDisk, ok := errors.AsType[*fs.PathError](err); ok {
+		return ofDisk
+	}
 	if err != nil {
-		err = fmt.Errorf("%s: %w", text, err)
+		err = fmt.Errorf("%s: %s", path, what)
 	}
 	return err
 }
+
+// identityPrefix is how the secret begins that opens what was encrypted for its recipient.
+const identityPrefix = "AGE-SECRET-KEY-"
 
 // Identities adds those that a file of age-keygen holds.
 func (l *Lock) Identities(path string) error {
@@ -60,10 +77,7 @@ func (l *Lock) Identities(path string) error {
 	defer file.Close() //nolint:errcheck // It was only read.
 	all, err := age.ParseIdentities(file)
 	l.identities = append(l.identities, all...)
-	if err != nil {
-		err = fmt.Errorf("%s: %w", path, err)
-	}
-	return err
+	return notAge(err, path, "it is no file of age-keygen, which has a line that begins with "+identityPrefix)
 }
 
 // work is the logarithm of what a guess at a passphrase costs: 64 MB, a tenth of a second.
@@ -100,20 +114,20 @@ func (l *Lock) Passphrase(path string) error {
 	return nil
 }
 
-// Create writes a new file, for its owner only. Half a file never has its name. What a process that
-// was killed left of one is removed, and never written into: others might read it.
+// Create writes a new file, for its owner only. Half a file never has its name, and never that of
+// another process that writes the same one: of two, the slower is refused.
 func Create(path string, l Lock, write func(io.Writer) error) (err error) {
 	if _, err := os.Lstat(path); err == nil {
 		return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
 	}
-	part := path + ".part"
-	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
+	if err != nil { // without the name that nobody chose
+		if told, ok := errors.AsType[*fs.PathError](err); ok {
+			told.Path = filepath.Dir(path)
+		}
 		return err
 	}
-	file, err := os.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
+	part := file.Name()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.Remove(part))
@@ -124,7 +138,7 @@ func Create(path string, l Lock, write func(io.Writer) error) (err error) {
 	if err = errors.Join(err, buffered.Flush(), file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(part, path); err != nil {
+	if err := settle(part, path); err != nil {
 		return err
 	}
 	folder, err := os.Open(filepath.Dir(path))
@@ -132,6 +146,19 @@ func Create(path string, l Lock, write func(io.Writer) error) (err error) {
 		return err
 	}
 	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// settle gives a file the name that it is to have, unless another has it meanwhile. Where the disk knows
+// no second names for a file, nothing tells.
+func settle(part, path string) error {
+	err := os.Link(part, path)
+	if err == nil {
+		return os.Remove(part)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
+	}
+	return os.Rename(part, path)
 }
 
 // sealed encrypts what is written, where there is a recipient.
@@ -177,7 +204,7 @@ func (l Lock) Open(path string) (io.ReadCloser, error) {
 	if errors.As(err, &no) {
 		return nil, errors.Join(ErrNotYours, file.Close())
 	}
-	return nil, errors.Join(fmt.Errorf("%w: %w", ErrDamaged, err), file.Close())
+	return nil, errors.Join(ErrDamaged, file.Close())
 }
 
 // opened reads a file through a layer.
@@ -194,7 +221,7 @@ type authentic struct{ io.Reader }
 func (a authentic) Read(p []byte) (int, error) {
 	n, err := a.Reader.Read(p)
 	if path, ofDisk := errors.AsType[*fs.PathError](err); err != nil && !ofDisk && !errors.Is(err, io.EOF) && path == nil {
-		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		err = ErrDamaged
 	}
 	return n, err
 }

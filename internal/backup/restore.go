@@ -87,7 +87,10 @@ func vacant(ctx context.Context, tx *db.Tx) error {
 	if err == nil && n > 0 {
 		err = ErrOccupied
 	}
-	return errors.Join(err, serving(ctx, tx))
+	if err != nil {
+		return err
+	}
+	return serving(ctx, tx)
 }
 
 // serving returns ErrServing while a node holds the lease of what is done each second, which it gives

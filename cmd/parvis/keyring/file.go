@@ -4,6 +4,7 @@ package keyring
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -14,8 +15,14 @@ import (
 // Read reads a file of keys that only its owner may read.
 func Read(path string) (secret.Keys, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return secret.Keys{}, fmt.Errorf("the keys are missing: %w. Copy them from another node, or from where they are backed up", err)
+	}
 	if err != nil {
 		return secret.Keys{}, fmt.Errorf("reading the keys: %w", err)
+	}
+	if info.IsDir() {
+		return secret.Keys{}, fmt.Errorf("%s is a folder, and should be the file of the keys", path)
 	}
 	if machine.Loose(info) && !machine.Lent(info) {
 		return secret.Keys{}, fmt.Errorf("others on this machine can read the keys: chmod 600 %s", path)

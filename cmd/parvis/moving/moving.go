@@ -56,11 +56,14 @@ func (c *In) Do(at At, language i18n.Tag) error {
 		return err
 	}
 	defer file.Close() //nolint:errcheck // It was only read.
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a folder: name a file", c.File)
+	}
 	src, err := intake.Open(dump.Format(c.From), file)
 	if err != nil {
 		return err
 	}
-	r := &report{At: at, progress: TerminalOf(at.Err), all: c.DryRun, began: at.Service.DB.Now(), count: map[intake.Outcome]int{}}
+	r := &report{At: at, progress: TerminalOf(at.Err), all: c.DryRun, began: at.Service.DB.Now(), count: map[intake.Outcome]int{}, owners: slices.Clone(c.Owner)}
 	if c.DryRun {
 		if err := at.Service.Rehearse(at.Context, src, options, r.tell); err != nil {
 			return r.ends(err)
@@ -113,6 +116,7 @@ type report struct {
 	shown    time.Time
 	count    map[intake.Outcome]int
 	people   int
+	owners   []string // addresses that were to be owners, and stood in no line yet
 }
 
 // fates says in a few words what became of a person.
@@ -129,6 +133,7 @@ var fates = map[intake.Outcome]string{
 func (r *report) tell(f intake.Fate) error {
 	r.count[f.Outcome]++
 	r.people++
+	r.owners = slices.DeleteFunc(r.owners, func(address string) bool { return strings.EqualFold(strings.TrimSpace(address), f.Email) })
 	if r.all && r.only == "" || r.only == f.Outcome || r.only == "" && f.Outcome != intake.Before && len(f.Reasons) > 0 {
 		r.clear()
 		r.line(f)
@@ -191,6 +196,12 @@ func (r *report) ends(err error) error {
 // summary counts the lines by what became of them. Refused ones make the command fail.
 func (r *report) summary(would string) error {
 	r.clear()
+	if r.people == 0 {
+		fmt.Fprintln(r.Out, "There is nobody in the file.")
+	}
+	for _, address := range r.owners {
+		fmt.Fprintf(r.Err, "Warning: nobody in the file has the address %s, so --owner made no owner of it.\n", oneLine(address))
+	}
 	for _, o := range intake.Outcomes {
 		if n := r.count[o]; n > 0 && o != intake.Refused {
 			fmt.Fprintf(r.Out, "%s: %s%s\n", counted(n, "line"), would, fates[o])
