@@ -227,6 +227,8 @@ func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 	d.ok("keys", "%s belong to this database", d.plan.keysPath())
 	checked, err := d.plan.checkLogs(d.ctx, open, keys)
 	switch {
+	case errors.Is(err, audit.ErrOlder):
+		d.fail("audit log", "%v", older(err))
 	case errors.Is(err, audit.ErrAltered):
 		d.fail("audit log", "%v. Compare it with a backup: somebody changed the database by hand, or put an older one in its place (docs/operations.md).", err)
 	case err != nil:

@@ -206,6 +206,8 @@ func advice(err error) string {
 		return "It has no room: look at the space on its disk, and at max_connections."
 	case db.Statements:
 		return "A pooler stands before it that allows no transactions: write pool_mode = transaction in PgBouncer's file."
+	case db.Damaged:
+		return "The file is no SQLite database, or it was damaged: keep a copy of it and of the files beside it, and restore a backup into an empty place."
 	case db.Other:
 	}
 	return "Look whether it runs, at the name, password and certificate, at the rights of its file or role, and at the space on its disk."

@@ -355,7 +355,7 @@ func TestBadBackupsAreRefused(t *testing.T) {
 		code int
 		says string
 	}{
-		"a flipped bit":        {[]string{file("flipped.backup", flipped), "--keys", keys}, exitDamaged, "was damaged or altered since it was made. Nothing was written"},
+		"a flipped bit":        {[]string{file("flipped.backup", flipped), "--keys", keys}, exitDamaged, "was damaged or altered since it was made; or its keys, which are in a file of their own, were. Nothing was written"},
 		"cut off":              {[]string{file("cut.backup", good[:len(good)-40]), "--keys", keys}, exitDamaged, "was damaged or altered"},
 		"no backup":            {[]string{file("none.backup", []byte("hello")), "--keys", keys}, exitDamaged, "this is no backup that 'parvis backup' made"},
 		"a newer version":      {[]string{file("newer.backup", []byte("parvis-backup 2\n{}\n")), "--keys", keys}, exitNewer, "by a newer version of parvis"},

@@ -252,8 +252,8 @@ func TestINJ4NothingThatIsSentIsPartOfAStatement(t *testing.T) {
 	}
 }
 
-// R-AUT-01: whoever's password is wrong, the database is asked the same, in the same order. With one hash
-// each (TestEveryVerifyCostsExactlyOneHash) nothing is left that takes longer for one than for another.
+// R-AUT-01: the database is asked the same, in the same order, for everybody whose password is wrong. With
+// one hash each (TestEveryVerifyCostsExactlyOneHash) nothing is left that takes longer for one than for another.
 func TestENU1FailedSignInsAskTheDatabaseTheSame(t *testing.T) {
 	t.Parallel()
 	d, clock := dbtest.Open(t)

@@ -282,7 +282,7 @@ func (l *Logs) Watch(ctx context.Context, d *db.DB) (blind bool, err error) {
 	}
 	for org, p := range l.known.roots {
 		if p.epoch > l.known.epoch || p.epoch == l.known.epoch && sizes[org] < p.size {
-			return false, fmt.Errorf("%w: %w", l.known.compare(tree{org: org, edge: edge{size: sizes[org]}}, nil), ErrOlder)
+			return false, l.known.compare(tree{org: org, edge: edge{size: sizes[org]}}, nil)
 		}
 	}
 	if e, err := readEpoch(ctx, d); err != nil || EpochName(e.At) != l.known.epoch {

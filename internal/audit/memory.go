@@ -108,10 +108,14 @@ func (m *memory) compare(t tree, read *tiles) error {
 	case !some || known.size == 0 || known.epoch < m.epoch:
 		return nil
 	case known.epoch > m.epoch:
-		return fmt.Errorf("%w: this node knows that the database was restored (%s), and the database does not", ErrAltered, known.epoch)
+		return fmt.Errorf("%w: this node knows that the database was restored (%s), and the database does not: %w", ErrAltered, known.epoch, ErrOlder)
 	}
 	if t.size < known.size {
-		return fmt.Errorf("%w: this node knows %d sealed events of %q, and the database has %d", ErrAltered, known.size, t.org, t.size)
+		whose := t.org
+		if whose == "" {
+			whose = "the installation itself"
+		}
+		return fmt.Errorf("%w: this node knows %d sealed events of %s, and the database has %d: %w", ErrAltered, known.size, whose, t.size, ErrOlder)
 	}
 	root := t.root()
 	if t.size > known.size {

@@ -120,7 +120,8 @@ func (l *Logs) Sweep(ctx context.Context, d *db.DB) error {
 		if sealed < part {
 			break
 		}
-		n, part = n+sealed, min(2*part, mostPart)
+		n += sealed
+		part = min(2*part, mostPart, perSweep-n)
 	}
 	return l.stillStopped()
 }

@@ -148,7 +148,7 @@ func Create(path string, l Lock, write func(io.Writer) error) (err error) {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// settle gives a file the name that it is to have, unless another has it meanwhile. Where the disk knows
+// settle gives a file its final name, unless another has it meanwhile. Where the disk knows
 // no second names for a file, nothing tells.
 func settle(part, path string) error {
 	err := os.Link(part, path)

@@ -160,6 +160,11 @@ func (c *Continued) settle(ctx context.Context, tx *db.Tx) error {
 	return err
 }
 
+// records reports whether logs get events behind the epoch's first leaf.
+func (c *Continued) records() bool {
+	return len(c.erased) > 0 || slices.ContainsFunc(c.Done, func(i Item) bool { return i.Action == organizationDeleted })
+}
+
 // forget takes from the log what it lost since the backup, behind the epoch's first leaf. The log of an
 // organization whose deletion was done again says so: without that event nothing of it is removed.
 func (c *Continued) forget(ctx context.Context, tx *db.Tx) error {

@@ -285,7 +285,7 @@ func begin(ctx context.Context, d *db.DB, how How, madeAt time.Time) error {
 				return err
 			}
 			// A restore that is cut short is run again; an adoption cannot be.
-			if epoch.Logs[c.Org] = c.fields(); len(c.erased) > 0 && !madeAt.IsZero() {
+			if epoch.Logs[c.Org] = c.fields(); c.records() && !madeAt.IsZero() {
 				left = tx.Now().Format(time.RFC3339)
 			}
 		}
@@ -302,7 +302,7 @@ func begin(ctx context.Context, d *db.DB, how How, madeAt time.Time) error {
 // forget takes from logs what they lost since the backup. It records that, which comes behind the
 // first leaf of an epoch, so that one is sealed first.
 func forget(ctx context.Context, d *db.DB, how How) error {
-	if !slices.ContainsFunc(how.Continued, func(c *Continued) bool { return len(c.erased) > 0 }) {
+	if !slices.ContainsFunc(how.Continued, (*Continued).records) {
 		return nil
 	}
 	now, err := audit.EpochOf(ctx, d, how.Keys.Sealing)

@@ -74,6 +74,7 @@ const (
 	ReadOnly           // a standby, or a file or disk that is not to be written
 	Full               // the disk, or the number of connections
 	Statements         // a pooler that allows no transactions
+	Damaged            // the file is no database, or not any more
 )
 
 // TroubleOf names what keeps the database from working.
@@ -101,6 +102,8 @@ func TroubleOf(err error) Trouble {
 			return Forbidden
 		case sqlite3.SQLITE_FULL:
 			return Full
+		case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+			return Damaged
 		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 			return Silent
 		}

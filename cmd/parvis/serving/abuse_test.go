@@ -39,7 +39,7 @@ func (p pipes) dial() net.Conn {
 	return near
 }
 
-// DOS-2: whoever is slow is let go when the time of docs/limits.md is over, and others are served.
+// DOS-2: a client that is slow is let go when the time of docs/limits.md is over, and others are served.
 func TestDOS2SlowClientsAreLetGoInTime(t *testing.T) {
 	for _, one := range []struct {
 		name, begins string
