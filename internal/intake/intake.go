@@ -42,8 +42,8 @@ const (
 // not in the order of the file: the people of a transaction are neighbours in the indexes, which are
 // most of what is written, and share their pages.
 const (
-	gathers      = 5000
-	gathersBytes = 4 << 20
+	gathers      = 2500
+	gathersBytes = 2 << 20
 )
 
 // rests is how long an import lets others have SQLite's writer after each transaction. A server that
