@@ -20,13 +20,13 @@ func TestWhatTheMachineAnsweredIsSaidInWords(t *testing.T) {
 	_, missing := os.Open("nothing.csv")
 	_, read := os.ReadFile(folder)
 	renamed := os.Rename(filepath.Join(folder, "a"), filepath.Join(folder, "b"))
-	taken, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // It is closed at once.
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer taken.Close()
 	address := taken.Addr().String()
-	_, again := net.Listen("tcp", address) //nolint:noctx // It fails.
+	_, again := net.Listen("tcp", address)
 	plain := errors.New("file is not a database (26)")
 	for _, c := range []struct {
 		err  error
