@@ -372,6 +372,7 @@ func TestServeNeedsNoRightToAlterTables(t *testing.T) {
 	}
 }
 
+// execAll runs statements in one transaction, so that a server writes nothing between them.
 func execAll(t *testing.T, address string, statements ...string) {
 	t.Helper()
 	d, err := db.Open(context.Background(), address)
@@ -379,10 +380,15 @@ func execAll(t *testing.T, address string, statements ...string) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	for _, s := range statements {
-		if err := d.Exec(context.Background(), func(func(...any) error) error { return nil }, s); err != nil {
-			t.Fatalf("%s: %v", s, err)
+	if err := d.Update(context.Background(), func(tx *db.Tx) error {
+		for _, s := range statements {
+			if _, err := tx.Exec(context.Background(), s); err != nil {
+				return err
+			}
 		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

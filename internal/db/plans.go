@@ -6,6 +6,7 @@ import (
 	"errors"
 	"regexp"
 	"strconv"
+	"strings"
 )
 
 var placeholder = regexp.MustCompile(`\$([0-9]+)`)
@@ -25,6 +26,9 @@ func (d *DB) Plans(ctx context.Context, wanted func(query string) bool) (map[str
 			for _, m := range placeholder.FindAllStringSubmatch(query, -1) {
 				n, err := strconv.Atoi(m[1])
 				most, all = max(most, n), errors.Join(all, err)
+			}
+			if most == 0 {
+				most = strings.Count(query, "?") // as Insert writes it
 			}
 			explained := d.statement(ctx, query)
 			rows, err := d.read.QueryContext(ctx, "explain query plan "+query, make([]any, most)...)
