@@ -73,7 +73,7 @@ func (k Keys) decrypt(encrypted *etree.Element, allowCBC bool) (assertion *etree
 	if err != nil {
 		return nil, block.cbc, undecipherable
 	}
-	assertion, err = parseMessage(plain)
+	assertion, err = parseMessage(plain, encrypted.Parent())
 	if err != nil {
 		return nil, block.cbc, undecipherable
 	}

@@ -61,7 +61,8 @@ func FuzzJudge(f *testing.F) {
 
 // FuzzParseMessage requires that what passes survives being written and read again by another parser.
 func FuzzParseMessage(f *testing.F) {
-	for _, seed := range []string{"<a:b xmlns:a='u' a:c='1'>x&#13;&lt;</a:b>", "<a ::b=''/>", "<:a/>", "<a:/>", "<x :y=''/>", "<x y:=''/>", "<a b='\r\n\t&quot;'>]]</a>", "<a:999999/>", "<x y:9=''/>"} {
+	for _, seed := range []string{"<a:b xmlns:a='u' a:c='1'>x&#13;&lt;</a:b>", "<a ::b=''/>", "<:a/>", "<a:/>", "<x :y=''/>", "<x y:=''/>", "<a b='\r\n\t&quot;'>]]</a>", "<a:999999/>", "<x y:9=''/>",
+		"<a:b xmlns:a='u' a:c='1' z:c='1'>x>x&#13;&lt;</a:b>", "<a:b/>", "<x xmlns:a='u' xmlns:b='u' a:c='1' b:c='2'/>"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -39,7 +39,7 @@ func judge(response string, e Expectation, a algorithms) (Verdict, upstream.Trac
 	if err != nil {
 		return Verdict{}, t, note(&t, "document", err)
 	}
-	root, err := parseMessage(document)
+	root, err := parseMessage(document, nil)
 	if err := note(&t, "document", err); err != nil {
 		return Verdict{}, t, err
 	}

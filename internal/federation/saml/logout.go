@@ -74,7 +74,7 @@ func JudgeLogoutForm(value string, e Expectation) (Logout, upstream.Trace, error
 	if err != nil {
 		return Logout{}, t, note(&t, "document", err)
 	}
-	root, err := parseMessage(document)
+	root, err := parseMessage(document, nil)
 	if err := note(&t, "document", err); err != nil {
 		return Logout{}, t, err
 	}
@@ -113,7 +113,7 @@ func JudgeLogoutQuery(rawQuery string, e Expectation) (Logout, upstream.Trace, e
 	if err != nil {
 		return Logout{}, t, note(&t, "document", err)
 	}
-	root, err := parseMessage(document)
+	root, err := parseMessage(document, nil)
 	if err := note(&t, "document", err); err != nil {
 		return Logout{}, t, err
 	}

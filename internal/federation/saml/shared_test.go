@@ -169,6 +169,6 @@ func TestSharedDocuments(t *testing.T) {
 
 // Parses exports parseMessage to the fuzz target.
 func Parses(b []byte) error {
-	_, err := parseMessage(b)
+	_, err := parseMessage(b, nil)
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"strings"
 	"time"
@@ -75,8 +76,8 @@ const longestID = 256
 
 // parseMessage is the only way in for XML that a sign-in depends on. Comments, CDATA sections
 // and DOCTYPEs all begin with <!, which nothing else in well-formed XML does, and no honest
-// message has any (SML-4, SML-7).
-func parseMessage(b []byte) (*etree.Element, error) {
+// message has any (SML-4, SML-7). What was encrypted stands in the element around it.
+func parseMessage(b []byte, around *etree.Element) (*etree.Element, error) {
 	if len(b) > maxMessage {
 		return nil, tooLarge(len(b), maxMessage)
 	}
@@ -91,7 +92,7 @@ func parseMessage(b []byte) (*etree.Element, error) {
 	if err != nil {
 		return nil, err
 	}
-	return root, outline(root)
+	return root, outline(root, declared(around))
 }
 
 // parse reads UTF-8 only; etree alone would take any encoding for UTF-8.
@@ -135,10 +136,10 @@ func isLocal(name string) bool {
 // Go's parser keeps the colon of a name like :a or a:, and reads it differently when it is
 // written and parsed again (CVE-2020-29509, CVE-2020-29511). Such names are refused, so that
 // the second reading, of the canonical bytes, is the same as the first.
-func outline(root *etree.Element) error {
-	ids, declared, elements := map[string]bool{}, map[string]bool{}, 0
-	var walk func(el *etree.Element) error
-	walk = func(el *etree.Element) error {
+func outline(root *etree.Element, outside map[string]string) error {
+	ids, declarations, elements := map[string]bool{}, map[string]bool{}, 0
+	var walk func(*etree.Element, map[string]string) error
+	walk = func(el *etree.Element, outside map[string]string) error {
 		if elements++; elements > maxElements {
 			return tooLarge(elements, maxElements)
 		}
@@ -148,19 +149,16 @@ func outline(root *etree.Element) error {
 		if !isLocal(el.Tag) {
 			return document("", el.Tag)
 		}
-		seen := make(map[string]bool, len(el.Attr))
+		known, err := scope(el, outside)
+		if err != nil {
+			return err
+		}
 		for _, a := range el.Attr {
-			if !isLocal(a.Key) {
-				return document("", a.FullKey())
-			}
-			if seen[a.FullKey()] {
-				return document("", a.FullKey()+" ×2")
-			}
-			seen[a.FullKey()] = true
 			if a.Space == "xmlns" || a.FullKey() == "xmlns" {
-				declared[a.FullKey()] = true
+				declarations[a.FullKey()] = true
+				continue
 			}
-			if !strings.EqualFold(a.Key, "id") || a.Space == "xmlns" {
+			if !strings.EqualFold(a.Key, "id") {
 				continue
 			}
 			// goxmldsig finds an ID under any prefix, so only one without a prefix is allowed.
@@ -169,20 +167,76 @@ func outline(root *etree.Element) error {
 			}
 			ids[a.Value] = true
 		}
-		if len(declared) > maxPrefixes {
-			return tooLarge(len(declared), maxPrefixes)
+		if len(declarations) > maxPrefixes {
+			return tooLarge(len(declarations), maxPrefixes)
 		}
 		if !inPlace(el, root) {
 			return finding{"structure", "", path(el)}
 		}
 		for _, child := range el.ChildElements() {
-			if err := walk(child); err != nil {
+			if err := walk(child, known); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	return walk(root)
+	return walk(root, outside)
+}
+
+// declared returns the namespaces that are declared inside an element, by prefix.
+func declared(el *etree.Element) map[string]string {
+	known := map[string]string{"xml": "http://www.w3.org/XML/1998/namespace"}
+	for ; el != nil; el = el.Parent() {
+		for _, a := range el.Attr {
+			if _, nearer := known[a.Key]; a.Space == "xmlns" && !nearer {
+				known[a.Key] = a.Value
+			}
+		}
+	}
+	return known
+}
+
+// scope returns the namespaces that are declared for an element and what is in it, by prefix. Its own
+// prefix and those of its attributes have to be among them, and no attribute may stand there twice
+// (Namespaces in XML 1.0 §5, §6.3). Go's parser asks for neither, and takes an unknown prefix for the
+// namespace itself.
+func scope(el *etree.Element, outside map[string]string) (map[string]string, error) {
+	own := map[string]string{}
+	for _, a := range el.Attr {
+		if a.Space != "xmlns" {
+			continue
+		}
+		if a.Value == "" || a.Key == "xml" || a.Key == "xmlns" {
+			return nil, document("", a.FullKey())
+		}
+		own[a.Key] = a.Value
+	}
+	known := outside
+	if len(own) > 0 {
+		known = maps.Clone(outside)
+		maps.Copy(known, own)
+	}
+	if el.Space != "" && known[el.Space] == "" {
+		return nil, document("", el.FullTag())
+	}
+	seen := make(map[string]bool, len(el.Attr))
+	for _, a := range el.Attr {
+		if !isLocal(a.Key) {
+			return nil, document("", a.FullKey())
+		}
+		name := a.FullKey()
+		if a.Space != "" && a.Space != "xmlns" {
+			if known[a.Space] == "" {
+				return nil, document("", name)
+			}
+			name = known[a.Space] + " " + a.Key
+		}
+		if seen[name] {
+			return nil, document("", a.FullKey()+" ×2")
+		}
+		seen[name] = true
+	}
+	return known, nil
 }
 
 // inPlace reports whether an element stands where this package reads such elements. The local
