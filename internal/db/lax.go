@@ -134,11 +134,11 @@ const asksEvery = 2 * time.Millisecond
 
 // beginAfterOthers begins a transaction once no other process has one. SQLite itself sleeps longer and
 // longer between two tries, up to 100 ms, and so misses what an import beside a server, or a server
-// beside an import, leaves free between two transactions.
+// beside an import, leaves free between two transactions. DB.begin bounds it.
 func beginAfterOthers(ctx context.Context, conn *sql.Conn, opts *sql.TxOptions) (*sql.Tx, error) {
-	for until := time.Now().Add(answersWithin); ; {
+	for {
 		tx, err := conn.BeginTx(ctx, opts)
-		if !lostRace(err) || time.Now().After(until) {
+		if !lostRace(err) {
 			return tx, err
 		}
 		select {

@@ -142,6 +142,15 @@ func (a Actor) MaySetRules(ctx context.Context, r db.Reader, org OrgID) error {
 	return err
 }
 
+// MayGovern returns an error unless the actor is an owner or administrator who governs a user's role.
+func (a Actor) MayGovern(ctx context.Context, r db.Reader, user User) error {
+	now, err := a.over(ctx, r, user.OrgID, Administrator)
+	if err == nil && !now.Role.Governs(user.Role) {
+		err = ErrDenied
+	}
+	return err
+}
+
 // MayRun returns an error unless the actor runs the installation: the operator at the command
 // line, or a machine for as long as its right holds.
 func (a Actor) MayRun(ctx context.Context, r db.Reader) error {

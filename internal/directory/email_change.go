@@ -53,11 +53,7 @@ func (c EmailChange) asked(user User) bool { return c.By.Kind == KindUser && c.B
 // The address of a provisioned user is ErrProvisioned for everybody but their source.
 func (a Actor) MayChangeEmail(ctx context.Context, r db.Reader, user User) error {
 	if !a.Is(user.OrgID, user.ID) {
-		now, err := a.over(ctx, r, user.OrgID, Administrator)
-		if err == nil && !now.Role.Governs(user.Role) {
-			err = ErrDenied
-		}
-		if err != nil {
+		if err := a.MayGovern(ctx, r, user); err != nil {
 			return err
 		}
 	}

@@ -28,7 +28,7 @@ const version = 1
 type File struct {
 	head   heading
 	traces audit.Traces
-	again  func(context.Context, db.Reader) error
+	again  func(context.Context, db.Reader) (directory.User, error)
 	db     *db.DB
 }
 
@@ -51,29 +51,19 @@ type organization struct {
 // person, or an owner or administrator who governs them: a file says where somebody was and what they
 // used, which no page shows to anybody else, so nobody has it of people above themselves.
 func Collect(ctx context.Context, d *db.DB, actor directory.Actor, org directory.OrgID, id directory.UserID) (*File, error) {
-	may := func(ctx context.Context, r db.Reader) error {
-		if actor.Is(org, id) {
-			_, err := actor.In(ctx, r, org)
-			return err
-		}
-		if err := actor.MaySetRules(ctx, r, org); err != nil {
-			return err
-		}
+	may := func(ctx context.Context, r db.Reader) (directory.User, error) {
 		u, err := directory.UserByID(ctx, r, org, id)
-		if err != nil {
-			return err
+		switch {
+		case err != nil:
+		case actor.Is(org, id):
+			_, err = actor.In(ctx, r, org)
+		default:
+			err = actor.MayGovern(ctx, r, u)
 		}
-		now, err := actor.In(ctx, r, org)
-		if err == nil && !now.Role.Governs(u.Role) {
-			err = directory.ErrDenied
-		}
-		return err
+		return u, err
 	}
 	if err := d.Update(ctx, func(tx *db.Tx) error {
-		if err := may(ctx, tx); err != nil {
-			return err
-		}
-		u, err := directory.UserByID(ctx, tx, org, id)
+		u, err := may(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -236,7 +226,7 @@ func (f *File) Write(ctx context.Context, w io.Writer) error {
 	}
 	var last audit.Cursor
 	for first := true; ; {
-		if err := f.again(ctx, f.db); err != nil {
+		if _, err := f.again(ctx, f.db); err != nil {
 			return err
 		}
 		events, err := f.traces.Events(ctx, f.db, last, perPage)

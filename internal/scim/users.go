@@ -43,7 +43,7 @@ func (s *Server) createUser(ctx context.Context, x *call, in input) (answer, err
 		err = errNoAddress
 	}
 	if err == nil {
-		err = x.noPassword(ctx)
+		err = x.noPassword(ctx, nil)
 	}
 	if err != nil {
 		return answer{}, err
@@ -60,8 +60,8 @@ func (s *Server) createUser(ctx context.Context, x *call, in input) (answer, err
 
 func (s *Server) putUser(ctx context.Context, x *call, in input) (answer, error) {
 	sent, err := document.User().Judge(in.sent, &x.notes)
-	if err == nil && sent["active"] != false {
-		err = x.noPassword(ctx)
+	if err == nil {
+		err = x.noPassword(ctx, sent)
 	}
 	if err != nil {
 		return answer{}, err
@@ -87,10 +87,7 @@ func (s *Server) patchUser(ctx context.Context, x *call, in input) (answer, erro
 	// fit is found in the transaction.
 	sent := document.Object{"userName": "-"}
 	_ = document.User().Patch(sent, operations, &x.notes)
-	if sent["active"] != false {
-		err = x.noPassword(ctx)
-	}
-	if err != nil {
+	if err := x.noPassword(ctx, sent); err != nil {
 		return answer{}, err
 	}
 	return x.changeUser(ctx, in, sent, func(o document.Object) (document.Object, error) {
@@ -100,8 +97,8 @@ func (s *Server) patchUser(ctx context.Context, x *call, in input) (answer, erro
 
 // noPassword refuses a password where single sign-on is the only way in. Elsewhere it is ignored
 // with a note (R-SCM-03), and so it is in a call that shuts somebody out.
-func (x *call) noPassword(ctx context.Context) error {
-	if !x.notes.Password() {
+func (x *call) noPassword(ctx context.Context, sent document.Object) error {
+	if !x.notes.Password() || sent["active"] == false {
 		return nil
 	}
 	org, err := directory.OrganizationByID(ctx, x.server.DB, x.source.OrgID)
