@@ -468,6 +468,15 @@ func TestSCM2PasswordsOpenNothing(t *testing.T) {
 	s.refused(t, 400, "invalidValue", "POST", "/Users", user("ben@alpha.example", `"password":"x"`))
 	s.refused(t, 400, "invalidValue", "PUT", at, user("ana@alpha.example", `"password":"x"`))
 	s.refused(t, 400, "invalidValue", "PATCH", at, patch(`{"op":"replace","value":{"password":"x"}}`))
+	s.refused(t, 400, "invalidValue", "POST", "/Users", user("ben@alpha.example", `"active":false`, `"password":"x"`))
+	for _, active := range []string{`"False"`, `false`} { // whom a call shuts out is out, whatever else it says
+		s.must(t, 200, "PATCH", at, patch(`{"op":"replace","value":{"active":true}}`))
+		got := s.must(t, 200, "PATCH", at, patch(`{"op":"replace","value":{"active":`+active+`,"password":"x"}}`))
+		expect.Equal(t, "in after a password with "+active, got.get("active"), any(false))
+	}
+	s.must(t, 200, "PATCH", at, patch(`{"op":"replace","value":{"active":true}}`))
+	got := s.must(t, 200, "PUT", at, user("ana@alpha.example", `"active":false`, `"password":"x"`))
+	expect.Equal(t, "in after a password by PUT", got.get("active"), any(false))
 	s.hire(t, "ben@alpha.example")
 }
 
