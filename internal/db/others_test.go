@@ -46,11 +46,12 @@ func TestATransactionWaitsForAnotherProcess(t *testing.T) {
 	if err := d.Exec(short, nothing, statement); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a caller who waits no longer got %v", err)
 	}
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() { done <- d.Exec(t.Context(), nothing, statement) }()
 	select {
 	case err := <-done:
 		t.Errorf("it did not wait: %v", err)
+		done <- nil
 	case <-time.After(50 * time.Millisecond):
 	}
 	release()
