@@ -5,14 +5,16 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
 const (
-	// answersWithin is how long a call waits for the database: for a connection, for its locks
-	// and for its answer, with every repetition after a lost race. A person reads after that time
-	// that the service cannot answer, and who waits behind is not kept out for longer. A caller
-	// whose context has an end of its own has that one instead.
+	// answersWithin is how long a call waits for the database, and how long all calls of a request
+	// do (Answering): for a connection, for its locks and for its answer, with every repetition
+	// after a lost race. A person reads after that time that the service cannot answer, and who
+	// waits behind is not kept out for longer. A caller whose context has an end of its own has
+	// that one instead.
 	answersWithin = 8 * time.Second
 	// connectsWithin is how long one try to log in may take, of which there are two where TLS is
 	// only preferred, unless the address says it (connect_timeout).
@@ -22,13 +24,56 @@ const (
 // errSilent is the cause of an end by answersWithin.
 var errSilent = errors.New("the database did not answer in time")
 
+// quick is the time of a call that nobody is kept waiting by. What a call takes beyond it is taken
+// from the request's allowance, so that a request of many quick calls may go on.
+const quick = 250 * time.Millisecond
+
+// An allowance is how long the calls of one request, together, may wait for the database. Without
+// it each call has answersWithin, and a request whose first call was answered late and whose second
+// one is not answered keeps a person waiting for twice as long.
+type allowance struct {
+	waited atomic.Int64 // nanoseconds
+	lifted atomic.Bool
+}
+
+type allowanceKey struct{}
+
+// Answering gives the calls of a request one allowance.
+func Answering(ctx context.Context) context.Context {
+	return context.WithValue(ctx, allowanceKey{}, new(allowance))
+}
+
+// Streaming gives each call of a request answersWithin again: the answer has begun, and its reader
+// sees it go on.
+func Streaming(ctx context.Context) {
+	if a, ok := ctx.Value(allowanceKey{}).(*allowance); ok {
+		a.lifted.Store(true)
+	}
+}
+
+// allowed returns how long a call may wait that begins now, and what is to be called once it ended.
+func allowed(ctx context.Context) (time.Duration, func()) {
+	a, ok := ctx.Value(allowanceKey{}).(*allowance)
+	if !ok || a.lifted.Load() {
+		return answersWithin, func() {}
+	}
+	began := time.Now()
+	return answersWithin - time.Duration(a.waited.Load()), func() {
+		if took := time.Since(began); took > quick {
+			a.waited.Add(int64(took - quick))
+		}
+	}
+}
+
 // ending gives a call its end. On SQLite there is no server that could be silent; only the turn
 // to write is waited for, which begin bounds.
 func (d *DB) ending(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, own := ctx.Deadline(); own || d.dialect == sqliteDialect {
 		return ctx, func() {}
 	}
-	return context.WithTimeoutCause(ctx, answersWithin, errSilent)
+	within, ended := allowed(ctx)
+	ctx, cancel := context.WithTimeoutCause(ctx, within, errSilent)
+	return ctx, func() { ended(); cancel() }
 }
 
 // ending gives a statement the end of its transaction.
@@ -63,14 +108,16 @@ func (d *DB) silent(ctx context.Context, err error) error {
 }
 
 // begin waits for a connection, which on SQLite is the turn to write, no longer than
-// answersWithin. The transaction itself may then take its time on SQLite.
+// it may. The transaction itself may then take its time on SQLite.
 func (d *DB) begin(ctx context.Context, p *pool, opts *sql.TxOptions) (*sql.Tx, func(), error) {
 	if d.dialect != sqliteDialect {
 		return p.begin(ctx, opts)
 	}
+	within, begun := allowed(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
-	waits := time.AfterFunc(answersWithin, func() { cancel(errSilent) })
+	waits := time.AfterFunc(within, func() { cancel(errSilent) })
 	tx, end, err := p.begin(ctx, opts)
+	begun()
 	if !waits.Stop() && err != nil && errors.Is(context.Cause(ctx), errSilent) {
 		err = errors.Join(errLost, errSilent)
 	}

@@ -30,12 +30,12 @@ type hearing struct {
 	applied map[int64]bool // PostgreSQL: transactions from xmin on whose changes are noted
 
 	node      string // tells this process's own changes from others'
-	announce  sync.Mutex
+	announce  chan struct{} // has a place for the one who announces
 	announced atomic.Pointer[time.Time]
 }
 
 func newHearing() *hearing {
-	h := &hearing{node: strconv.FormatUint(rand.Uint64(), 36)} //nolint:gosec // It names this process among a few, and is no secret.
+	h := &hearing{node: strconv.FormatUint(rand.Uint64(), 36), announce: make(chan struct{}, 1)} //nolint:gosec // It names this process among a few, and is no secret.
 	h.until, h.end = context.WithCancel(context.Background())
 	return h
 }
@@ -186,8 +186,12 @@ func (d *DB) present(ctx context.Context) error {
 	if d.dialect != postgresDialect || fresh() {
 		return nil
 	}
-	h.announce.Lock()
-	defer h.announce.Unlock()
+	select {
+	case h.announce <- struct{}{}:
+		defer func() { <-h.announce }()
+	case <-ctx.Done(): // another one may wait longer than we
+		return ctx.Err()
+	}
 	if fresh() {
 		return nil
 	}

@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -77,7 +78,8 @@ func TestAConnectionThatIsCutInMidStatementIsUnavailable(t *testing.T) {
 	}
 }
 
-// Packets are dropped without a word, as by a firewall or a machine that lost its power.
+// Packets are dropped without a word, as by a firewall or a machine that lost its power. A request
+// makes several calls, and a person waits for all of them.
 func TestADatabaseThatIsSilentIsLeftInTenSecondsAndComesBackByItself(t *testing.T) {
 	t.Parallel()
 	address, w := dbtest.Wired(t)
@@ -111,7 +113,11 @@ func TestADatabaseThatIsSilentIsLeftInTenSecondsAndComesBackByItself(t *testing.
 	ended := make(chan error)
 	ask := func(name string) {
 		began := time.Now()
+		ctx := db.Answering(ctx)
 		err := calls[name](ctx)
+		if db.IsUnavailable(err) { // a request that goes on without, and asks for something else
+			err = calls[name](ctx)
+		}
 		if took := time.Since(began); took > 10*time.Second || !db.IsUnavailable(err) {
 			err = fmt.Errorf("%s after %s, want 503 within 10 s: %w", name, took, err)
 		} else {
@@ -272,7 +278,8 @@ func TestAnUnhurriedTransactionIsNotEnded(t *testing.T) {
 	}
 }
 
-// A program that holds the file's lock is as silent as a server that does not answer.
+// A program that holds the file's lock is as silent as a server that does not answer, to all calls
+// of a request together.
 func TestAFileThatAnotherProgramHoldsIsLeftInTenSeconds(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(dbtest.PostgresVariable) != "" {
@@ -292,7 +299,9 @@ func TestAFileThatAnotherProgramHoldsIsLeftInTenSeconds(t *testing.T) {
 	for range 3 {
 		go func() {
 			began := time.Now()
-			err := d.Update(t.Context(), func(tx *db.Tx) error { return insertLease(t.Context(), tx, "held") })
+			ctx := db.Answering(t.Context())
+			err := errors.Join(d.Update(ctx, func(tx *db.Tx) error { return insertLease(ctx, tx, "held") }),
+				d.Update(ctx, func(tx *db.Tx) error { return insertLease(ctx, tx, "held") }))
 			if took := time.Since(began); took > 10*time.Second || !db.IsUnavailable(err) {
 				err = fmt.Errorf("after %s, want 503 within 10 s: %w", took, err)
 			} else {

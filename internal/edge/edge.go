@@ -85,7 +85,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := e.DB.Now()
 	network, forwarding := e.Source(r)
 	origin := audit.Origin{Network: network, Agent: r.UserAgent(), Request: secret.NewID("req")[:14]}
-	ctx, span := e.Trace.Request(audit.WithOrigin(r.Context(), origin), r.Method, e.parent(r))
+	ctx, span := e.Trace.Request(audit.WithOrigin(db.Answering(r.Context()), origin), r.Method, e.parent(r))
 	r = r.WithContext(ctx)
 	e.noteSource(r, network, forwarding)
 	rec := &recorder{ResponseWriter: w}

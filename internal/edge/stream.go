@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"parvis/internal/db"
 )
 
 // streamWait is how long one piece of a long answer waits for its reader: as long as any other
@@ -13,6 +15,7 @@ const streamWait = 60 * time.Second
 // Stream writes an answer that may take longer than others, such as an export. It goes on for as
 // long as its reader takes pieces of it.
 func (q *Request) Stream(write func(io.Writer) error) error {
+	db.Streaming(q.R.Context())
 	s := stream{q.W, http.NewResponseController(q.W)}
 	s.wait(0) // while rows are read, nobody keeps us waiting
 	defer s.wait(streamWait)
