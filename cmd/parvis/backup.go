@@ -41,7 +41,7 @@ func usage(text string) error { return coded{errors.New(text), exitUsage} }
 func withCode(err error) error {
 	for _, c := range []coded{
 		{backup.ErrNone, exitDamaged}, {backup.ErrDamaged, exitDamaged}, {backup.ErrForeign, exitForeign}, {backup.ErrLocked, exitForeign},
-		{backup.ErrNotYours, exitForeign}, {backup.ErrNewer, exitNewer}, {backup.ErrOccupied, exitOccupied}, {backup.ErrServing, exitOccupied},
+		{backup.ErrNotYours, exitForeign}, {backup.ErrNewer, exitNewer}, {backup.ErrOccupied, exitOccupied}, {backup.ErrServing, exitOccupied}, {backup.ErrAtOnce, exitOccupied},
 		{backup.ErrExportAltered, exitDamaged}, {backup.ErrExportFiltered, exitDamaged}, {backup.ErrExportForeign, exitForeign}, {backup.ErrExportApart, exitForeign},
 		{backup.ErrExportOlder, exitForeign}, {backup.ErrExportNewer, exitNewer},
 	} {

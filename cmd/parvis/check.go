@@ -42,6 +42,7 @@ type plan struct {
 	regions    page.Regions
 	pairs      map[string][]byte // the key that this region shares with each of the others
 	breached   string
+	unreadable error // why the list of breached passwords is
 	lifetimes  lifetime.Overrides
 	kept       kept
 	prints     string // of the audit log, on standard output; empty for nothing
@@ -351,7 +352,7 @@ func (c *configuration) checkDNS(p *plan) {
 func (c *configuration) checkFiles(p *plan) {
 	if p.breached = c.BreachedPasswords; p.breached != "" {
 		f, err := os.Open(p.breached)
-		if err != nil {
+		if p.unreadable = err; err != nil {
 			c.problem("breached_passwords cannot be read: %v.", err)
 		} else {
 			f.Close() //nolint:errcheck // It was only opened to see whether that works.

@@ -10,7 +10,9 @@ import (
 	"syscall"
 
 	"parvis/cmd/parvis/serving"
+	"parvis/internal/audit"
 	"parvis/internal/credential"
+	"parvis/internal/db"
 	"parvis/internal/rotation"
 )
 
@@ -23,6 +25,7 @@ type reloader struct {
 	passwords   *credential.Store
 	certificate *certificate // nil where somebody else does TLS
 	keys        *rotation.Server
+	db          *db.DB
 	log         *slog.Logger
 }
 
@@ -48,10 +51,12 @@ func (r *reloader) again(ctx context.Context) {
 	next := r.read()
 	p := next.check()
 	if err := next.err(); err != nil {
+		r.unread(ctx, p.unreadable)
 		r.log.ErrorContext(ctx, "configuration not read again: what was in force still is", "problems", next.problems)
 		return
 	}
 	if err := r.passwords.ReadBreached(p.breached); err != nil {
+		r.unread(ctx, err)
 		r.log.ErrorContext(ctx, "configuration not read again: what was in force still is", "problems", []string{err.Error()})
 		return
 	}
@@ -63,6 +68,22 @@ func (r *reloader) again(ctx context.Context) {
 		r.log.WarnContext(ctx, "some settings changed that are read at the start only", "settings", strings.Join(waits, ", "), "do", "restart")
 	}
 	r.log.InfoContext(ctx, "configuration read again", "file", orNone(next.path))
+}
+
+// unread records why the list of breached passwords could not be read, if it could not. That of the
+// start is still in force, so passwords that the new one names are taken.
+func (r *reloader) unread(ctx context.Context, why error) {
+	if why == nil {
+		return
+	}
+	if err := r.db.Update(ctx, func(tx *db.Tx) error {
+		return audit.Record(ctx, tx, audit.Event{
+			Actor: audit.System, ActorName: audit.System, Action: "password.list_unreadable", Result: audit.Refused,
+			After: audit.Fields{"reason": why.Error()},
+		})
+	}); err != nil {
+		r.log.ErrorContext(ctx, "recording that the list of breached passwords could not be read", "error", err.Error())
+	}
 }
 
 // changeable reports whether a setting is taken over while the server runs. Turning TLS on or off is not.

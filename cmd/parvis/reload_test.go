@@ -27,9 +27,9 @@ import (
 func TestAHangUpHasTheConfigurationReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	base := "https://localhost:" + loopback.Port()
-	env, memory := environment(), "off" // unlike what is in force unless set
+	env, memory := environment("PARVIS_AUDIT_PRINT=installation"), "off" // unlike what is in force unless set
 	if onPostgres() {
-		env, memory = environment("PARVIS_DATABASE="+dbtest.Address(t)), "on"
+		env, memory = environment("PARVIS_AUDIT_PRINT=installation", "PARVIS_DATABASE="+dbtest.Address(t)), "on"
 	}
 	config := filepath.Join(dir, "parvis.toml")
 	write := func(name, text string) {
@@ -104,6 +104,17 @@ func TestAHangUpHasTheConfigurationReadAgain(t *testing.T) {
 	}
 	if body := create(); !strings.Contains(body, leaked) {
 		t.Errorf("a password of the new list is taken: %s", body)
+	}
+
+	for _, name := range []string{"nowhere", "."} { // the second can be opened, and is no list
+		write("parvis.toml", "breached_passwords = \""+name+"\"\n"+tlsPart)
+		hangUp("configuration not read again")
+	}
+	eventually(t, "password.list_unreadable of both lists", func() bool {
+		return strings.Count(p.out.String(), `"password.list_unreadable"`) == 2
+	})
+	if body := create(); !strings.Contains(body, leaked) {
+		t.Errorf("the list that was in force is not: %s", body)
 	}
 
 	write("parvis.toml", "[log]\nlevel = \"quiet\"\n[tls]\ncertificate = \"k\"\nkey = \"c\"\n")

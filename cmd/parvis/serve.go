@@ -92,7 +92,7 @@ func (c *serveCommand) Run(p *program) error {
 		fmt.Fprintln(p.out, "No mail server is configured: letters wait in the outbox until [mail] address is set.")
 	}
 	s.announce(log)
-	r := &reloader{read: read, started: loaded, level: level, passwords: a.Passwords, certificate: certificate, keys: keys, log: log}
+	r := &reloader{read: read, started: loaded, level: level, passwords: a.Passwords, certificate: certificate, keys: keys, db: s.db, log: log}
 	go r.run(p.ctx, hangups)
 	return errors.Join(s.serve(p.ctx, launch{a, keys, listener, r.certificate, forOperations, tracer, log}), s.db.Close())
 }

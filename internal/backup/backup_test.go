@@ -357,6 +357,51 @@ func TestARestoreWantsAnEmptyPlace(t *testing.T) {
 	}
 }
 
+// Of restores into one place at the same moment one succeeds, and the others say why they did not, with
+// nothing of theirs in it.
+func TestOfSeveralRestoresAtOnceOneSucceeds(t *testing.T) {
+	i := newInstallation(t)
+	b := i.backup(t)
+	made, err := backup.Check(source(b), i.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := filepath.Join(t.TempDir(), "parvis.db")
+	if os.Getenv(dbtest.PostgresVariable) != "" {
+		address = dbtest.Empty(t)
+	}
+	const many = 4
+	var wg sync.WaitGroup
+	ended := make([]error, many)
+	for n := range many {
+		d, err := db.Open(t.Context(), address) // each as another process
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Clock = i.Clock.Now
+		t.Cleanup(func() { d.Close() })
+		wg.Go(func() { ended[n] = backup.Restore(t.Context(), d, source(b), made, i.how(true)) })
+	}
+	wg.Wait()
+	succeeded := 0
+	for _, err := range ended {
+		if err == nil {
+			succeeded++
+		} else if !errors.Is(err, backup.ErrAtOnce) && !errors.Is(err, backup.ErrOccupied) {
+			t.Errorf("one of several ended with %v", err)
+		}
+	}
+	expect.Equal(t, "restores that succeeded", succeeded, 1)
+	d, err := db.Open(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if note, err := db.ReadNote(t.Context(), d, backup.Unfinished); err != nil || note != "" {
+		t.Errorf("the note %q stayed, %v", note, err)
+	}
+}
+
 // On a machine whose clock is behind, what was proved until the backup would be taken again.
 func TestARestoreWantsAClockThatIsRight(t *testing.T) {
 	i := newInstallation(t)

@@ -8,6 +8,7 @@ import (
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/secret"
 )
 
 // A restore must say what it does with every table: it is decided in fates.
@@ -48,8 +49,35 @@ func TestARestoreLooksAgainBeforeItEmptiesTables(t *testing.T) {
 			invitation_lifetime, created_at)
 		values ('org_x', 'x', 'x', 'x', 'X', 'x', 'en', '', 0, 0)`)
 	unread := func() (io.ReadCloser, error) { return nil, errors.New("it is read") }
-	if err := d.Update(t.Context(), func(tx *db.Tx) error { return load(t.Context(), tx, unread, How{}) }); !errors.Is(err, ErrOccupied) {
+	if err := d.Update(t.Context(), func(tx *db.Tx) error { return load(t.Context(), tx, unread, How{}, marks{}) }); !errors.Is(err, ErrOccupied) {
 		t.Errorf("it is answered by %v", err)
+	}
+}
+
+// A restore that comes between the rows of another one and its end takes what it finds for one that was cut
+// short. The first then changes nothing more.
+func TestARestoreThatIsOvertakenSaysSo(t *testing.T) {
+	d, _ := dbtest.Open(t)
+	note := func(text string) {
+		t.Helper()
+		if err := d.Update(t.Context(), func(tx *db.Tx) error { return tx.SetNote(t.Context(), Unfinished, text) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	note("mine")
+	how := How{Keys: secret.NewKeys(), AsOfBackup: true, mark: "mine"}
+	unread := func() (io.ReadCloser, error) { return nil, errors.New("it is read") }
+	err := d.Update(t.Context(), func(tx *db.Tx) error { return load(t.Context(), tx, unread, how, marks{unfinished: "another's"}) })
+	if !errors.Is(err, ErrAtOnce) {
+		t.Errorf("a restore whose place changed before it wrote there ended with %v", err)
+	}
+	note("another's")
+	if err := begin(t.Context(), d, how, d.Now()); !errors.Is(err, ErrAtOnce) {
+		t.Errorf("the one that was overtaken ended with %v", err)
+	}
+	note("mine")
+	if err := begin(t.Context(), d, how, d.Now()); err != nil {
+		t.Errorf("one that is alone ended with %v", err)
 	}
 }
 

@@ -33,18 +33,21 @@ type How struct {
 	AsOfBackup bool   // the operator says that nothing was changed since which must not come back
 	Progress   Progress
 	Continued  []*Continued // what audit exports say was done since, each for one log
+
+	mark string // of a restore that is under way; an adoption has none
 }
 
 // Why nothing can be restored here, or nothing be adopted.
 var (
 	ErrOccupied = errors.New("there is an installation here already: restore into an empty place")
 	ErrServing  = errors.New("a server runs on this database, or one was killed less than a minute ago: stop it, and wait")
+	ErrAtOnce   = errors.New("somebody else restores or sets up an installation here at this moment: wait until that has ended, and look what is here then")
 	// What was proved until then would be taken again, and the epoch be before that of the backup.
 	ErrClock = errors.New("by the clock of this machine the backup, or an earlier restore, is of the future: set the clock")
 )
 
 // Unfinished is the row of installation that a restore leaves while it is under way. Nothing is to be
-// served then: what was revoked is not void yet.
+// served then: what was revoked is not void yet. Its text is of this restore alone.
 const Unfinished = "restoring"
 
 // Check reads a whole backup, writes nothing, and returns what it says of itself once its MAC fits.
@@ -123,10 +126,19 @@ func Restore(ctx context.Context, d *db.DB, from Source, h Header, how How) erro
 	if err := Vacant(ctx, d); err != nil {
 		return err
 	}
-	if err := d.MigrateTo(ctx, h.Schema.Version); err != nil {
+	found, err := marksIn(ctx, d)
+	if err != nil {
 		return err
 	}
-	if err := d.Update(ctx, func(tx *db.Tx) error { return load(ctx, tx, from, how) }); err != nil {
+	how.mark = h.MadeAt.Format(time.RFC3339) + " " + secret.NewID("restore")
+	err = d.MigrateTo(ctx, h.Schema.Version)
+	if err == nil {
+		err = d.Update(ctx, func(tx *db.Tx) error { return load(ctx, tx, from, how, found) })
+	}
+	if errors.Is(err, db.ErrAtOnce) || db.IsBusy(err) {
+		err = ErrAtOnce
+	}
+	if err != nil {
 		return fmt.Errorf("restoring: %w", err)
 	}
 	m, err := d.Migrate(ctx)
@@ -137,6 +149,36 @@ func Restore(ctx context.Context, d *db.DB, from Source, h Header, how How) erro
 		return err
 	}
 	return begin(ctx, d, how, h.MadeAt)
+}
+
+// marks are the notes of a database that change when somebody restores into it, or sets up an
+// installation.
+type marks struct{ unfinished, keys string }
+
+// marksIn reads those of a database, which has none before it has a schema.
+func marksIn(ctx context.Context, d *db.DB) (m marks, err error) {
+	if empty, err := d.Empty(ctx); err != nil || empty {
+		return m, err
+	}
+	err = d.View(ctx, func(tx *db.Tx) (err error) { m, err = marksOf(ctx, tx); return err })
+	return m, err
+}
+
+func marksOf(ctx context.Context, tx *db.Tx) (m marks, err error) {
+	if m.unfinished, err = db.ReadNote(ctx, tx, Unfinished); err == nil {
+		m.keys, err = db.ReadNote(ctx, tx, rotation.Note)
+	}
+	return m, err
+}
+
+// alone returns ErrAtOnce unless a database still has the marks that a restore found or made there. Of
+// two at once the first to load its rows goes on, and the other changes nothing.
+func alone(ctx context.Context, tx *db.Tx, m marks) error {
+	now, err := marksOf(ctx, tx)
+	if err == nil && now != m {
+		err = ErrAtOnce
+	}
+	return err
 }
 
 // Adopt takes a database that somebody put back by hand, and revives nothing of it.
@@ -151,8 +193,8 @@ func Adopt(ctx context.Context, d *db.DB, how How) error {
 
 // load replaces everything that a database has by what a backup has. It looks again whether there is
 // anything: somebody may have set up an installation since Restore looked.
-func load(ctx context.Context, tx *db.Tx, from Source, how How) error {
-	if err := errors.Join(tx.Unhurried(ctx), vacant(ctx, tx)); err != nil {
+func load(ctx context.Context, tx *db.Tx, from Source, how How, found marks) error {
+	if err := errors.Join(tx.Unhurried(ctx), vacant(ctx, tx), alone(ctx, tx, found)); err != nil {
 		return err
 	}
 	in, err := from()
@@ -184,7 +226,7 @@ func load(ctx context.Context, tx *db.Tx, from Source, how How) error {
 	if err := orderKeys(ctx, tx, how.Keys); err != nil {
 		return err
 	}
-	return tx.SetNote(ctx, Unfinished, r.MadeAt.Format(time.RFC3339))
+	return tx.SetNote(ctx, Unfinished, how.mark)
 }
 
 // orderKeys brings keys into the order of what was loaded, so that nothing is written with one that was
@@ -272,6 +314,9 @@ func begin(ctx context.Context, d *db.DB, how How, madeAt time.Time) error {
 		if err := tx.Unhurried(ctx); err != nil {
 			return err
 		}
+		if err := how.goesOn(ctx, tx); err != nil {
+			return err
+		}
 		for _, f := range fates {
 			if err := f.meet(ctx, tx, how); err != nil {
 				return err
@@ -286,7 +331,7 @@ func begin(ctx context.Context, d *db.DB, how How, madeAt time.Time) error {
 			}
 			// A restore that is cut short is run again; an adoption cannot be.
 			if epoch.Logs[c.Org] = c.fields(); c.records() && !madeAt.IsZero() {
-				left = tx.Now().Format(time.RFC3339)
+				left = how.mark
 			}
 		}
 		if err := tx.SetNote(ctx, Unfinished, left); err != nil {
@@ -297,6 +342,22 @@ func begin(ctx context.Context, d *db.DB, how How, madeAt time.Time) error {
 		return err
 	}
 	return forget(ctx, d, how)
+}
+
+// goesOn returns an error if somebody else restored into this database, or serves it, since this restore
+// loaded its rows: a restore that was not yet done looks like one that was cut short.
+func (how How) goesOn(ctx context.Context, tx *db.Tx) error {
+	if how.mark == "" {
+		return nil
+	}
+	now, err := db.ReadNote(ctx, tx, Unfinished)
+	if err == nil && now != how.mark {
+		err = ErrAtOnce
+	}
+	if err != nil {
+		return err
+	}
+	return serving(ctx, tx)
 }
 
 // forget takes from logs what they lost since the backup. It records that, which comes behind the
@@ -314,6 +375,9 @@ func forget(ctx context.Context, d *db.DB, how How) error {
 	}
 	return d.Update(ctx, func(tx *db.Tx) error {
 		if err := tx.Unhurried(ctx); err != nil {
+			return err
+		}
+		if err := how.goesOn(ctx, tx); err != nil {
 			return err
 		}
 		for _, c := range how.Continued {

@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strconv"
@@ -86,7 +87,11 @@ func (s *Server) sent(do func(bench) error) func(*page.Visitor) error {
 		if err := s.site.SignIn.TakeLink(v.R.Context()); err != nil {
 			return err
 		}
-		return s.behindLink(do)(v)
+		err := s.behindLink(do)(v)
+		if errors.Is(err, federation.ErrLinkOver) {
+			err = errors.Join(err, federation.RecordDeadLink(v.R.Context(), s.site.DB, s.dead, secret.ParseToken(v.R.PathValue("token"))))
+		}
+		return err
 	}
 }
 

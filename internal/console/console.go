@@ -13,6 +13,7 @@ import (
 
 	"parvis/internal/administration/sheet"
 	"parvis/internal/application"
+	"parvis/internal/audit"
 	"parvis/internal/credential"
 	"parvis/internal/directory"
 	"parvis/internal/domain"
@@ -47,6 +48,7 @@ type Server struct {
 
 	site  *page.Site
 	words func() sheet.Words // of files of people
+	dead  *audit.Sparing     // setup links
 }
 
 // The roles that may read a page, and those that may change it.
@@ -62,7 +64,7 @@ func owns(r directory.Role) bool { return r == directory.Owner }
 
 // Mount adds the pages to the site. The first word of each line says who may pass.
 func Mount(site *page.Site, parts Parts) {
-	s := &Server{parts, site, sync.OnceValue(func() sheet.Words { return wordsOf(site.Catalogue) })}
+	s := &Server{parts, site, sync.OnceValue(func() sheet.Words { return wordsOf(site.Catalogue) }), new(audit.Sparing)}
 	ask := asks{s}
 	site.Console(reads, "GET /o/{org}/admin", s.overview)
 	site.Console(reads, "GET /o/{org}/admin/people", s.people)

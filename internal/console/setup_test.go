@@ -314,6 +314,14 @@ func TestASetupLinkEnds(t *testing.T) {
 	seen(t, it.Get(second), 200)
 	presses(t, asked)
 	dead(second)
+	it.Post(second, nil)
+	refused := w.events(t, w.alpha.ID, "connection.link_refused")
+	expect.Equal(t, "events of two dead links that were used, one of them twice", len(refused), 2)
+	for _, e := range refused {
+		expect.Equal[any](t, "state of a dead link", e.After["state"], "withdrawn")
+		expect.Equal(t, "result", e.Result, audit.Refused)
+	}
+	expect.Equal(t, "events in the neighbour's log", len(w.events(t, w.beta.ID, "connection.link_refused")), 0)
 	// A link does not outlive the rights of its sender.
 	b = w.alpha.browsers[directory.Administrator]
 	sender := directory.UserID(w.idOf(t, w.alpha.ID, "users", "administrator@alpha.example"))

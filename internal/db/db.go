@@ -239,6 +239,12 @@ func failed(query string, err error) error {
 	return fmt.Errorf("%s: %w", cmp.Or(subject.FindString(query), query), lost(err))
 }
 
+// IsBusy reports whether a transaction was given up because others wrote the whole time.
+func IsBusy(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return lostRace(err) && !(ok && pg.Code == "23505")
+}
+
 // lostRace reports whether the transaction lost a race and can succeed if it is run again.
 //
 // A broken unique index is such a race too: the transaction looked first, found the value free,

@@ -80,7 +80,7 @@ func (d *DB) MigrateTo(ctx context.Context, version int64) error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.UpTo(ctx, version); err != nil {
+	if _, err := d.up(ctx, p, version); err != nil {
 		return fmt.Errorf("making schema %d: %w", version, err)
 	}
 	return nil

@@ -23,6 +23,9 @@ var migrationFiles embed.FS
 // write rows that the newer one does not expect.
 var ErrNewer = errors.New("the database was migrated by a newer version of parvis: start that version, or restore the backup made before the migration")
 
+// ErrAtOnce is returned where another process gives the same database its schema at the same moment.
+var ErrAtOnce = errors.New("another process sets up this database at this moment, by 'parvis serve', 'parvis migrate' or 'parvis restore': wait for it, and look what it did")
+
 func (d *DB) provider() (*goose.Provider, error) {
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
@@ -95,7 +98,7 @@ func (d *DB) Migrate(ctx context.Context) (Migration, error) {
 			return m, fmt.Errorf("copying the database before migrating it: %w", err)
 		}
 	}
-	results, err := p.Up(ctx)
+	results, err := d.up(ctx, p, m.To)
 	if err != nil {
 		return m, fmt.Errorf("migrating the database: %w", err)
 	}
@@ -111,21 +114,51 @@ func (d *DB) Migrate(ctx context.Context) (Migration, error) {
 	})
 }
 
+// up applies migrations. On SQLite nothing keeps another process from applying the same ones at the same
+// moment. What the slower one fails by is told by what the database has then.
+func (d *DB) up(ctx context.Context, p *goose.Provider, to int64) ([]*goose.MigrationResult, error) {
+	began, err := d.began(ctx)
+	if err != nil {
+		return nil, err
+	}
+	results, err := p.UpTo(ctx, to)
+	if err == nil {
+		return results, nil
+	}
+	// goose notes a migration in the transaction that applies it.
+	if failed, ok := errors.AsType[*goose.PartialError](err); ok {
+		if now, look := d.version(ctx); look == nil && now >= failed.Failed.Source.Version {
+			return nil, ErrAtOnce
+		}
+	} else if now, look := d.began(ctx); look == nil && now && !began { // goose makes its table first
+		return nil, ErrAtOnce
+	}
+	if IsBusy(err) {
+		return nil, ErrAtOnce
+	}
+	return nil, err
+}
+
 // version reads the schema's version without goose, which would create its table: asking for
 // the version must not change an empty database.
 func (d *DB) version(ctx context.Context) (int64, error) {
+	if began, err := d.began(ctx); err != nil || !began {
+		return 0, err
+	}
+	var v sql.NullInt64
+	_, err := d.One(ctx, Into(&v), "select max(version_id) from migrations where is_applied")
+	return v.Int64, err
+}
+
+// began reports whether there is a list of the migrations that were applied.
+func (d *DB) began(ctx context.Context) (bool, error) {
 	tables, table := "select name from sqlite_master where type = 'table' and name = $1", "migrations"
 	if d.dialect == postgresDialect {
 		// Not information_schema, which lists nothing to a role without rights.
 		tables = "select tablename from pg_tables where schemaname = current_schema() and tablename = $1"
 	}
 	var name string
-	if ok, err := d.One(ctx, Into(&name), tables, table); err != nil || !ok {
-		return 0, err
-	}
-	var v sql.NullInt64
-	_, err := d.One(ctx, Into(&v), "select max(version_id) from migrations where is_applied")
-	return v.Int64, err
+	return d.One(ctx, Into(&name), tables, table)
 }
 
 // Empty reports whether this database was never migrated.

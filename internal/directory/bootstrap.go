@@ -27,7 +27,7 @@ func NewBootstrap(ctx context.Context, tx *db.Tx, lifetime time.Duration) (secre
 	if err := noOwner(ctx, tx); err != nil {
 		return secret.Token{}, err
 	}
-	if _, err := tx.Exec(ctx, `delete from bootstraps where used_at is null`); err != nil {
+	if _, err := tx.Exec(ctx, `update bootstraps set expires_at = $1 where used_at is null and expires_at > $1`, db.Time(tx.Now())); err != nil {
 		return secret.Token{}, err
 	}
 	token := secret.NewToken()
@@ -79,6 +79,16 @@ func BootstrapUsable(ctx context.Context, r db.Reader, token secret.Token, now t
 		return ErrBootstrapDead
 	}
 	return nil
+}
+
+// DeadBootstrap returns the id of a link that BootstrapUsable finds dead, and why it is: "used", "expired"
+// or "void" where there is an owner. It returns false for one that never was.
+func DeadBootstrap(ctx context.Context, r db.Reader, token secret.Token) (id, state string, found bool, err error) {
+	found, err = r.One(ctx, db.Into(&id, &state), `
+		select id, case when used_at is not null then 'used' when expires_at <= $1 then 'expired' else 'void' end
+		from bootstraps
+		where token_hash = $2`, db.Time(r.Now()), token.Hash(secret.Bootstrap))
+	return id, state, found, err
 }
 
 // UseBootstrap claims a link. If two browsers use it at the same time, one gets ErrBootstrapDead.

@@ -95,6 +95,29 @@ func SetupLinkByToken(ctx context.Context, r db.Reader, token secret.Token) (Set
 	return l, c, org, err
 }
 
+// deadLinkEvery is how often the log has that one setup link was used which no longer works.
+const deadLinkEvery = time.Hour
+
+// RecordDeadLink records that somebody sent a form of a setup link that no longer works; nothing is known
+// of one that never was.
+func RecordDeadLink(ctx context.Context, d *db.DB, spared *audit.Sparing, token secret.Token) error {
+	var id, connection, email, state string
+	found, err := d.One(ctx, db.Into(&id, &connection, &email, &state), `
+		select k.id, k.connection_id, k.email, case when k.withdrawn_at is not null then 'withdrawn' when k.expires_at <= $1 then 'expired' else 'void' end
+		from setup_links k
+		where k.token_hash = $2`, db.Time(d.Now()), token.Hash(secret.SetupLink))
+	if err != nil || !found {
+		return err
+	}
+	return spared.Record(ctx, d, id+" "+state, deadLinkEvery, func(tx *db.Tx) (audit.Event, error) {
+		c, _, err := connectionByID(ctx, tx, connection)
+		return audit.Event{
+			OrgID: string(c.OrgID), Actor: audit.Anonymous, ActorName: audit.Anonymous, Action: "connection.link_refused", Result: audit.Refused,
+			Target: c.ID, TargetName: c.Name, After: audit.Fields{"email": email, "state": state},
+		}, err
+	})
+}
+
 // SendSetupLink sends a link to a company's IT. A connection has at most one open link,
 // so it ends an older one.
 func (h *Hub) SendSetupLink(ctx context.Context, tx *db.Tx, actor directory.Actor, org directory.Organization, id, email string, language i18n.Tag) error {

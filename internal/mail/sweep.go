@@ -152,21 +152,44 @@ func sooner(a, b waiting, near time.Time) int {
 	return cmp.Or(ends(a).Compare(ends(b)), a.createdAt.Compare(b.createdAt))
 }
 
-// retire gives up letters of all organizations that have waited for too long, and logs each.
+// retire gives up letters of all organizations that have waited for too long. It runs with each sweep
+// and mostly finds nothing, so it reads before it writes.
 func (o *Outbox) retire(ctx context.Context, d *db.DB) error {
-	now := d.Now()
-	return d.Exec(ctx, func(scan func(...any) error) error {
-		var l waiting
-		var answer Answer
-		err := scan(&l.orgID, &l.id, (*db.Text)(&answer))
-		o.sayGivenUp(ctx, l, answer)
-		return err
-	}, `
-		update letters
-		set given_up_at = $1, next_try_at = null, parameters = null
-		where next_try_at <= $2 and (created_at <= $3 or ends_at <= $4)
-		returning org_id, id, reply`,
-		db.Time(now), db.Time(now), db.Time(now.Add(-usefulness)), db.Time(now))
+	const over = `select org_id, id from letters where next_try_at <= $1 and (created_at <= $2 or ends_at <= $1) limit $3`
+	for {
+		now := d.Now()
+		var org, id string
+		found, err := d.One(ctx, db.Into(&org, &id), over, db.Time(now), db.Time(now.Add(-usefulness)), 1)
+		if err != nil || !found {
+			return err
+		}
+		var retired []audit.Event
+		err = d.Update(ctx, func(tx *db.Tx) error {
+			retired = nil
+			err := tx.Rows(ctx, func(scan func(...any) error) error {
+				var l waiting
+				var answer Answer
+				err := scan(&l.orgID, &l.id, &l.kind, (*db.Text)(&answer))
+				retired = append(retired, unsent(l, answer))
+				return err
+			}, `
+				update letters
+				set given_up_at = $1, next_try_at = null, parameters = null
+				where (org_id, id) in (`+over+`)
+				returning org_id, id, kind, reply`, db.Time(now), db.Time(now.Add(-usefulness)), db.Part)
+			if err != nil {
+				return err
+			}
+			return audit.RecordAll(ctx, tx, retired)
+		})
+		if err != nil {
+			return err
+		}
+		for _, e := range retired {
+			reason, _ := e.After["reason"].(string)
+			o.sayGivenUp(ctx, waiting{orgID: e.OrgID, id: e.Target}, Answer(reason))
+		}
+	}
 }
 
 func (o *Outbox) sayGivenUp(ctx context.Context, l waiting, answer Answer) {
@@ -338,11 +361,16 @@ func markUnsent(ctx context.Context, d *db.DB, l waiting, e ending) error {
 		if err := end(ctx, tx, l.orgID, l.id, e); err != nil {
 			return err
 		}
-		return audit.Record(ctx, tx, audit.Event{
-			OrgID: l.orgID, Actor: audit.System, ActorName: audit.System, Action: "letter.refused", Result: audit.Refused,
-			Target: l.id, After: audit.Fields{"kind": l.kind, "reason": string(e.answer)},
-		})
+		return audit.Record(ctx, tx, unsent(l, e.answer))
 	})
+}
+
+// unsent is what the audit log has of a letter that reaches nobody.
+func unsent(l waiting, answer Answer) audit.Event {
+	return audit.Event{
+		OrgID: l.orgID, Actor: audit.System, ActorName: audit.System, Action: "letter.refused", Result: audit.Refused,
+		Target: l.id, After: audit.Fields{"kind": l.kind, "reason": string(answer)},
+	}
 }
 
 // putOff stores when a letter is tried next, or ends the letter if that would be too late.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"parvis/internal/audit"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/expect"
@@ -286,6 +287,39 @@ func TestWhatIsGivenUpIsLogged(t *testing.T) {
 	if b.stored(id).state != GivenUp || !strings.Contains(log.String(), "letter given up") || !strings.Contains(log.String(), id) {
 		t.Errorf("the letter is %+v, and the log says %s", b.stored(id), log.String())
 	}
+}
+
+// Letters that waited for too long are given up many at a time, and each is in the log of its own
+// organization, once.
+func TestEachLetterThatIsGivenUpIsInTheLogOfItsOrganization(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, mailbox.Options{})
+	b.box.Close() // nobody answers while they wait
+	of := map[string]string{}
+	for i := range 2*db.Part + 3 {
+		l := Letter{OrgID: org}
+		if i%3 == 0 {
+			l.OrgID = bare
+		}
+		of[b.putOf(l)] = l.OrgID
+	}
+	b.clock.Advance(usefulness - time.Microsecond)
+	b.sweep()
+	for range 2 { // what was given up is not given up again
+		b.clock.Advance(pause)
+		b.sweep()
+	}
+	events, err := db.List(t.Context(), b.d, func(e *audit.Event) []any { return db.Into(&e.OrgID, &e.Target) },
+		`select org_id, target from audit_events where action = $1 and result = $2`, "letter.refused", string(audit.Refused))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect.Equal(t, "events", len(events), len(of))
+	for _, e := range events {
+		expect.Equal(t, "organization in whose log the letter is", e.OrgID, of[e.Target])
+		delete(of, e.Target)
+	}
+	expect.Equal(t, "letters without an event", len(of), 0)
 }
 
 // No order of steps closes this gap: the server has accepted the letter, and the program

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"parvis/internal/application"
+	"parvis/internal/audit"
 	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/secret"
@@ -209,6 +210,35 @@ func TestOPR9TellingIsRetriedAndWaitsForNobody(t *testing.T) {
 	if len(slices.Compact(ids)) != 4 {
 		t.Error("a token was sent twice")
 	}
+}
+
+// OPR-9: an application that is not reached for a day is told no more, which the log of the person's
+// organization says once.
+func TestOPR9WhoIsNeverToldIsInTheLog(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	down := w.receiver(http.StatusServiceUnavailable)
+	c := w.register("", application.Web, settings(func(s *application.Settings) { s.BackChannel = down.URL }))
+	w.enter(w.bo, c)
+	w.signOut(w.bo)
+	for at := time.Duration(0); at < 24*time.Hour; at += 29 * time.Minute {
+		w.sweep()
+		expect.Equal(t, "events while it is still tried", w.audited("application.logout_failed", "refused"), 0)
+		w.Clock.Advance(29 * time.Minute)
+	}
+	for range 3 {
+		w.Clock.Advance(31 * time.Minute)
+		w.sweep()
+	}
+	expect.Equal(t, "notices that are tried", w.countWhere("logouts", "next_try_at is not null"), 0)
+	all, err := audit.List(t.Context(), w.DB, audit.Query{OrgID: string(w.org.ID), Action: "application.logout_failed"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect.Equal(t, "events in the person's organization", len(all.Events), 1)
+	expect.Equal(t, "events in any", w.audited("application.logout_failed", "refused"), 1)
+	expect.Equal(t, "application", all.Events[0].Target, string(c.ID))
+	expect.Equal[any](t, "person", all.Events[0].After["user"], string(w.userOf(w.org, "bo@meridian.example")))
 }
 
 // OPR-9: addresses of an organization inside our network are never called, and redirects are

@@ -151,9 +151,25 @@ func (s *Service) Found(ctx context.Context, f Founding) (Opened, error) {
 	}
 	opened, err := s.found(ctx, f)
 	if errors.Is(err, directory.ErrBootstrapDead) {
-		return s.repeat(ctx, f.Token.Hash(secret.Bootstrap), f.repetition(), err)
+		if opened, err = s.repeat(ctx, f.Token.Hash(secret.Bootstrap), f.repetition(), err); err != nil {
+			err = errors.Join(err, s.recordDeadBootstrap(ctx, f.Token))
+		}
 	}
 	return opened, err
+}
+
+// recordDeadBootstrap is recordDead for the first link, in the log of the installation.
+func (s *Service) recordDeadBootstrap(ctx context.Context, token secret.Token) error {
+	id, state, found, err := directory.DeadBootstrap(ctx, s.DB, token)
+	if err != nil || !found {
+		return err
+	}
+	return s.dead.Record(ctx, s.DB, id+" "+state, deadLinkEvery, func(*db.Tx) (audit.Event, error) {
+		return audit.Event{
+			Actor: audit.Anonymous, ActorName: audit.Anonymous, Action: "bootstrap.refused", Result: audit.Refused,
+			Target: id, After: audit.Fields{"state": state},
+		}, nil
+	})
 }
 
 func (s *Service) found(ctx context.Context, f Founding) (Opened, error) {

@@ -1,7 +1,9 @@
 package web_test
 
 import (
+	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"parvis/internal/app"
 	"parvis/internal/db"
 	"parvis/internal/directory"
+	"parvis/internal/expect"
 	"parvis/internal/idptest"
 	"parvis/internal/lifetime"
 	"parvis/internal/session"
@@ -338,6 +341,19 @@ func TestSetupLinkMakesTheFirstOwnerAndIsDead(t *testing.T) {
 	if p := s.Browser(t).Get(path); p.Status != 410 {
 		t.Errorf("a used link: %d", p.Status)
 	}
+	expect.Equal(t, "events of links that were only looked at", len(events(t, s, "", "bootstrap.refused")), 0)
+	stranger := s.Browser(t)
+	stranger.Get("/sign-in")
+	for _, dead := range []string{path, older, path, "/setup/" + strings.Repeat("x", 43)} {
+		p := stranger.Post(dead, url.Values{"organization": {"Other"}, "password": {another}})
+		expect.Equal(t, "status of a dead link's form", p.Status, 410)
+	}
+	var states []string
+	for _, e := range events(t, s, "", "bootstrap.refused") {
+		states = append(states, fmt.Sprint(e.After["state"]))
+	}
+	slices.Sort(states)
+	expect.Equal(t, "dead links that were tried, each once", strings.Join(states, " "), "expired used")
 	if err := makeLink(); err == nil {
 		t.Error("a link can be made although an owner exists")
 	}
