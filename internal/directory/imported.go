@@ -71,9 +71,10 @@ func Join(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, name string, u
 	if err != nil {
 		return err
 	}
+	// Without its members: a group of everybody would be counted anew for each transaction.
 	var g Group
-	found, err := tx.One(ctx, g.targets(), `
-		select `+groupColumns+`
+	found, err := tx.One(ctx, g.Targets(), `
+		select `+GroupColumns+`
 		from groups g
 		where g.org_id = $1 and g.name_key = $2`, string(org), naming.Fold(clean))
 	switch {
@@ -81,7 +82,7 @@ func Join(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, name string, u
 	case !found:
 		g, err = CreateGroup(ctx, tx, actor, org, clean)
 	default:
-		g, err = changeableGroup(ctx, tx, actor, org, g.ID)
+		err = g.changeableBy(actor)
 	}
 	if err != nil {
 		return err

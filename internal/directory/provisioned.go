@@ -299,10 +299,17 @@ func deletedBy(actor Actor, now User) string {
 // changeableGroup returns a group that an actor may change: one of a source is the source's alone.
 func changeableGroup(ctx context.Context, r db.Reader, actor Actor, org OrgID, id string) (Group, error) {
 	g, err := groupByID(ctx, r, org, id)
-	if err == nil && g.SourceID != "" && (actor.Kind != KindSource || actor.ID != g.SourceID) {
-		err = ErrProvisioned
+	if err == nil {
+		err = g.changeableBy(actor)
 	}
 	return g, err
+}
+
+func (g Group) changeableBy(actor Actor) error {
+	if g.SourceID != "" && (actor.Kind != KindSource || actor.ID != g.SourceID) {
+		return ErrProvisioned
+	}
+	return nil
 }
 
 // touch stores that so many members of a group changed.

@@ -42,7 +42,7 @@ const (
 // not in the order of the file: the people of a transaction are neighbours in the indexes, which are
 // most of what is written, and share their pages.
 const (
-	gathers      = 2500
+	gathers      = 5000
 	gathersBytes = 2 << 20
 )
 

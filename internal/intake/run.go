@@ -27,8 +27,9 @@ type run struct {
 	places   map[string]*place // by the key of a name
 	tell     func(Fate) error
 	gathered []dump.Person
-	weight   int // of gathered, in bytes, about
-	atOnce   int // how many people the next transaction makes
+	weight   int  // of gathered, in bytes, about
+	atOnce   int  // how many people the next transaction makes
+	late     bool // the last one took longer than shortly
 	people   int
 	made     bool            // an organization
 	counted  bool            // the snapshot of costs knows of this import's passwords
@@ -204,12 +205,7 @@ func (r *run) move(ctx context.Context, part []arrival) (judged []entry, err err
 		}
 		return r.store(ctx, tx, judged)
 	})
-	switch took := r.DB.Now().Sub(began); {
-	case took > shortly:
-		r.atOnce = max(AtOnce, r.atOnce/2)
-	case took < shortly*4/5:
-		r.atOnce = min(mostAtOnce, r.atOnce*5/4)
-	}
+	r.pace(r.DB.Now().Sub(began))
 	if err == nil && r.DB.Path() != "" {
 		select {
 		case <-ctx.Done(): // the next batch says so
@@ -217,6 +213,20 @@ func (r *run) move(ctx context.Context, part []arrival) (judged []entry, err err
 		}
 	}
 	return judged, err
+}
+
+// pace decides by how long a transaction took how many people the next one makes. A single long one
+// changes nothing: every few transactions SQLite brings its log into the file after the commit, when
+// others have the writer already.
+func (r *run) pace(took time.Duration) {
+	late := took > shortly
+	switch {
+	case late && r.late:
+		r.atOnce = max(AtOnce, r.atOnce/2)
+	case took < shortly*4/5:
+		r.atOnce = min(mostAtOnce, r.atOnce*5/4)
+	}
+	r.late = late
 }
 
 // count keeps how many people came, and has the first passwords counted at once: until the snapshot
