@@ -136,9 +136,32 @@ export async function launch({ profile, ...options } = {}) {
     locale: 'en-GB',
     ...options,
   });
+  context.on('request', (request) => {
+    const from = fetchedElsewhere(request);
+    if (from) foreign.push(`${from} fetched ${request.url()}`);
+  });
   if (!profile) context.once('close', () => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
   return context;
 }
+
+// fetchedElsewhere returns the page that fetched something of another origin, whose operator would
+// learn who is there: a picture, a style, a script, a call. Where a page leads is another matter.
+function fetchedElsewhere(request) {
+  if (request.isNavigationRequest() || request.serviceWorker()) return undefined;
+  const to = new URL(request.url());
+  if (['data:', 'blob:'].includes(to.protocol)) return undefined;
+  const from = new URL(request.frame().url());
+  return from.origin === to.origin ? undefined : `${from.origin}${from.pathname}`;
+}
+
+// foreign is what any page of this run fetched of another origin (R-WEB-07). It makes the run fail
+// when it ends, so that no journey has to ask.
+export const foreign = [];
+process.once('exit', () => {
+  if (foreign.length === 0) return;
+  console.error(`pages fetched from another origin:\n${foreign.join('\n')}`);
+  process.exitCode = 1;
+});
 
 // watched is a browser whose pages write to complaints what they say on the console,
 // violations of their policy among it.

@@ -7,7 +7,7 @@ import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { axe, launch, shot, startDemo } from './lib.mjs';
+import { axe, foreign, launch, shot, startDemo } from './lib.mjs';
 
 const pages = {
   '/good': `<!doctype html><html lang="en"><head><title>Sign in</title><link rel="stylesheet" href="/style.css"></head>
@@ -15,6 +15,7 @@ const pages = {
   // One fault that shows always and one that shows in the dark only.
   '/bad': `<!doctype html><html lang="en"><head><title>Sign in</title><link rel="stylesheet" href="/style.css"></head>
     <body><main><h1>Sign in</h1><input name="email"><p class="faint">Forgotten?</p></main></body></html>`,
+  '/picture': '<!doctype html><html lang="en"><head><title>Sign in</title></head><body><main><h1>Sign in</h1><img src="OTHER/seen.png" alt=""><a href="OTHER/good">Other</a></main></body></html>',
 };
 const style = `:root { color-scheme: light dark }
   .faint { color: #595959; background: #fff }
@@ -25,12 +26,12 @@ let server, address, folder;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'parvis-lib-'));
   server = createServer((request, response) => {
-    response.setHeader('Content-Security-Policy', "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'");
+    response.setHeader('Content-Security-Policy', "default-src 'none'; img-src *; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'");
     if (request.url === '/style.css') return response.setHeader('Content-Type', 'text/css').end(style);
     response.setHeader('Content-Type', 'text/html; charset=utf-8');
     response.setHeader('Set-Cookie', 'seen=yes; Max-Age=3600; HttpOnly; SameSite=Lax');
     response.statusCode = pages[request.url] ? 200 : 404;
-    response.end(pages[request.url] ?? 'Not here');
+    response.end(pages[request.url]?.replaceAll('OTHER', address.replace('localhost', '127.0.0.1')) ?? 'Not here');
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   address = `http://localhost:${server.address().port}`;
@@ -66,6 +67,19 @@ test('axe accepts a good page and names the faults of a bad one, under a strict 
       assert.doesNotMatch(error.message, /color-contrast \(light\)/);
       return true;
     });
+  } finally {
+    await context.close();
+  }
+});
+
+test('what a page fetches from another origin is noticed, and where it leads is not', async () => {
+  const context = await launch();
+  try {
+    const page = await context.newPage();
+    await page.goto(`${address}/picture`);
+    await page.getByRole('link').click();
+    await page.waitForURL('**/good');
+    assert.deepEqual(foreign.splice(0), [`${address}/picture fetched ${address.replace('localhost', '127.0.0.1')}/seen.png`]);
   } finally {
     await context.close();
   }

@@ -225,6 +225,9 @@ func (d *doctor) protected(open *db.DB, keys secret.Keys) {
 		return
 	}
 	d.ok("keys", "%s belong to this database", d.plan.keysPath())
+	for _, id := range rotation.Parse(known).FirstByHand(keys) {
+		d.note("keys", "%s was put first in %s by hand, and nothing is written with it: parvis keys use %s", id, d.plan.keysPath(), id)
+	}
 	checked, err := d.plan.checkLogs(d.ctx, open, keys)
 	switch {
 	case errors.Is(err, audit.ErrOlder):

@@ -401,6 +401,9 @@ var rowsOfFiles = []row{
 	{"no keys", changed(
 		func(x *exam) error { return os.Rename(x.data("keys"), x.data("away")) }, func(x *exam) error { return os.Rename(x.data("away"), x.data("keys")) },
 	), "keys", "FAIL", []string{"data/keys is missing. Restore it from a backup"}},
+	{"a key that somebody put first by hand", func(t *testing.T, x *exam) {
+		byHand(t, x.data("keys"))
+	}, "keys", "note", []string{"was put first in data/keys by hand, and nothing is written with it: parvis keys use k_"}},
 	{"keys of another installation", func(t *testing.T, x *exam) {
 		before, err := os.ReadFile(x.data("keys"))
 		if err != nil {

@@ -280,3 +280,54 @@ func TestSEC3TwoNodesChangeOverTogether(t *testing.T) {
 		}
 	}
 }
+
+// byHand puts a new key first in a file of keys, as was done before there was a command, and takes it out when
+// the test ends. It returns the key's id.
+func byHand(t *testing.T, path string) string {
+	t.Helper()
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := secret.ParseKeys(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	added := secret.NewKey()
+	keys.Sealing.Take(append([]secret.Key{added}, keys.Sealing.All()...))
+	if err := os.WriteFile(path, keys.Text(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.WriteFile(path, before, 0o600); err != nil {
+			t.Error(err)
+		}
+	})
+	return added.ID
+}
+
+// Who replaced a key by writing the new one first is told at the start that the old one goes on writing, and
+// how to mend it, once.
+func TestAKeyThatWasPutFirstByHandIsNamedAtTheStart(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	server := p.start(t)
+	const told = "nothing is written with it"
+	again := func() bool {
+		t.Helper()
+		if err := server.stop(); err != nil {
+			t.Fatal(err)
+		}
+		server = p.start(t)
+		return strings.Contains(server.log.String(), told)
+	}
+	expect.Equal(t, "whether a new installation says it", strings.Contains(server.log.String(), told), false)
+	id := byHand(t, filepath.Join(p.dir, "data", "keys"))
+	expect.Equal(t, "whether the start says it", again(), true)
+	use := "parvis keys use " + id
+	expect.Equal(t, "whether it says what to run", strings.Contains(server.log.String(), use), true)
+	if out, errs, code := parvis(t, p.dir, p.env, strings.Fields(use)[1:]...); code != 0 {
+		t.Fatalf("%s: %d %s%s", use, code, out, errs)
+	}
+	expect.Equal(t, "whether the next start says it", again(), false)
+}

@@ -47,7 +47,11 @@ func (l *Logs) Knows(ctx context.Context, r db.Reader) (bool, error) {
 func (l *Logs) Ask(ctx context.Context, d *db.DB) (answered bool, err error) {
 	nonce := base64.RawURLEncoding.EncodeToString(secret.Bytes(16))
 	if err := d.Update(ctx, func(tx *db.Tx) error {
-		return tx.SetNote(ctx, rootsAsked+nonce, strconv.FormatInt(d.Now().UnixMicro(), 10))
+		now, err := tx.ServerNow(ctx)
+		if err != nil {
+			return err
+		}
+		return tx.SetNote(ctx, rootsAsked+nonce, strconv.FormatInt(now.UnixMicro(), 10))
 	}); err != nil {
 		return false, err
 	}
@@ -122,6 +126,10 @@ func (l *Logs) Tell(ctx context.Context, d *db.DB) error {
 		text.WriteString(p.line(org))
 	}
 	return d.Update(ctx, func(tx *db.Tx) error {
+		now, err := tx.ServerNow(ctx)
+		if err != nil {
+			return err
+		}
 		asked, err := db.Notes(ctx, tx, rootsAsked) // the one who asked may have gone since
 		for name, value := range asked {
 			if err != nil {
@@ -129,7 +137,7 @@ func (l *Logs) Tell(ctx context.Context, d *db.DB) error {
 			}
 			nonce := strings.TrimPrefix(name, rootsAsked)
 			at, wrong := strconv.ParseInt(value, 10, 64)
-			if wrong != nil || tx.Now().Sub(time.UnixMicro(at)).Abs() > asksFor { // its node died
+			if wrong != nil || now.Sub(time.UnixMicro(at)).Abs() > asksFor { // its node died
 				err = takeBack(ctx, tx, nonce)
 				continue
 			}

@@ -19,10 +19,8 @@ const logEnded = "log ended "
 
 // Remove removes the log of an organization that is gone: its oldest events first, as retention does,
 // so that what is left of it always fits its tree; then the log, with the note that it ended, by which
-// each node forgets its root; then what no event can be read from.
+// each node forgets its root; then what no event can be read from. Sealing goes on while the events go.
 func (l *Logs) Remove(ctx context.Context, d *db.DB, org string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for more := true; more; {
 		if err := d.Update(ctx, func(tx *db.Tx) (err error) {
 			more, err = removePart(ctx, tx, org)
@@ -31,6 +29,8 @@ func (l *Logs) Remove(ctx context.Context, d *db.DB, org string) error {
 			return err
 		}
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if err := d.Update(ctx, func(tx *db.Tx) error {
 		if _, err := tx.Exec(ctx, `delete from audit_events where org_id = $1`, org); err != nil { // what was not sealed yet
 			return err
@@ -84,33 +84,44 @@ const latestBehind = time.Hour
 // who runs the installation deleted the organization, whatever its row has. A log that was removed
 // already says so by its note.
 func (l *Logs) SaysDeleted(ctx context.Context, d *db.DB, org string, at time.Time) (bool, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if ended, err := l.ended(ctx, d, org); err != nil || ended {
+	t, ended, err := l.believed(ctx, d, org)
+	if ended || err != nil && !errors.Is(err, ErrAltered) {
 		return ended, err
 	}
-	if err := l.known.load(); err != nil {
-		return false, err
+	var deleted time.Time
+	if err == nil {
+		deleted, err = deletion(ctx, d, t)
 	}
-	deleted, err := l.deletion(ctx, d, org)
 	if errors.Is(err, ErrAltered) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		l.stop(ctx, org, err)
 	}
 	return err == nil && !deleted.After(at), err
 }
 
+// believed returns the tree of a log, which is the one that this node knows, or reports that it ended.
+func (l *Logs) believed(ctx context.Context, d *db.DB, org string) (t tree, ended bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ended, err = l.ended(ctx, d, org); err != nil || ended {
+		return tree{}, ended, err
+	}
+	if err = l.known.load(); err == nil {
+		t, err = treeOf(ctx, d, org)
+	}
+	if err == nil {
+		err = l.known.compare(t, newTiles(ctx, d, org))
+	}
+	return t, false, err
+}
+
 // deletion returns the time of an organization's deletion by its log: by the last event about that,
 // which is sealed where its time belongs. Who writes one for a time that is over finds younger ones sealed
-// before it.
-func (l *Logs) deletion(ctx context.Context, r db.Reader, org string) (time.Time, error) {
-	t, err := treeOf(ctx, r, org)
-	if err == nil {
-		err = l.known.compare(t, newTiles(ctx, r, org))
-	}
-	if err == nil {
-		err = checkTiles(newTiles(ctx, r, org), t)
-	}
-	if err != nil {
+// before it. It reads all tiles, beside those who seal: a tile only grows, and t has the size of before.
+func deletion(ctx context.Context, r db.Reader, t tree) (time.Time, error) {
+	org := t.org
+	if err := checkTiles(newTiles(ctx, r, org), t); err != nil {
 		return time.Time{}, err
 	}
 	var place int64

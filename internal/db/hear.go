@@ -155,6 +155,23 @@ const everything = "*"
 // that of its beginning.
 const postgresNow = `(extract(epoch from clock_timestamp()) * 1000000)::bigint`
 
+// ServerNow returns the time by the clock that all nodes of a database have in common: the server's, or
+// this machine's where the database is a file on it. What one node writes for others to see that it is
+// still there bears this time, since a node whose own clock is wrong would count as gone.
+func (d *DB) ServerNow(ctx context.Context) (time.Time, error) { return serverNow(ctx, d, d) }
+
+// ServerNow returns the same at this moment of a transaction.
+func (t *Tx) ServerNow(ctx context.Context) (time.Time, error) { return serverNow(ctx, t.db, t) }
+
+func serverNow(ctx context.Context, d *DB, r Reader) (time.Time, error) {
+	if d.dialect != postgresDialect {
+		return r.Now(), nil
+	}
+	var at Time
+	_, err := r.One(ctx, Into(&at), `select `+postgresNow)
+	return time.Time(at), err
+}
+
 // tell leaves a row in changes for other processes, as the last statement of a transaction.
 // PostgreSQL alone needs it.
 func (t *Tx) tell(ctx context.Context) error {

@@ -55,13 +55,13 @@ type Resealed struct {
 	From, To      string
 }
 
-// RemoveOf removes rows of an organization from a table, Part at most, and returns how many they
-// were. Only internal/purge does that, when an organization is gone.
-func (t *Tx) RemoveOf(ctx context.Context, table Table, orgID string) (int64, error) {
+// RemoveOf removes up to most rows of an organization from a table, and returns how many they were.
+// Only internal/purge does that, when an organization is gone.
+func (t *Tx) RemoveOf(ctx context.Context, table Table, orgID string, most int64) (int64, error) {
 	some := `rowid in (select rowid from "` + table.Name + `" where org_id = $1 limit $2)`
 	if t.db.dialect == postgresDialect {
 		some = `ctid = any (array (select ctid from "` + table.Name + `" where org_id = $1 limit $2))`
 	}
 	t.told.all = true
-	return t.Exec(ctx, `delete from "`+table.Name+`" where `+some, orgID, Part)
+	return t.Exec(ctx, `delete from "`+table.Name+`" where `+some, orgID, most)
 }

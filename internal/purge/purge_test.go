@@ -251,7 +251,7 @@ func TestARemovalGoesOnWhereItStopped(t *testing.T) {
 	}
 	for _, table := range tables[:len(tables)/2] {
 		w.does(t, func(ctx context.Context, tx *db.Tx) error {
-			_, err := tx.RemoveOf(ctx, table, string(alpha))
+			_, err := tx.RemoveOf(ctx, table, string(alpha), db.Part)
 			return err
 		})
 	}

@@ -122,6 +122,19 @@ func (k Known) Fits(keys secret.Keys) bool {
 	return true
 }
 
+// FirstByHand returns the keys that stand first in their ring of a file, and that the database never put in
+// use. Before decision 0093 that is where somebody wrote a key to have it used; add puts one last.
+func (k Known) FirstByHand(file secret.Keys) (ids []string) {
+	rings := file.Rings()
+	for _, name := range RingNames {
+		first := rings[name].Current().ID
+		if !slices.Contains(k.Retired, first) && !slices.ContainsFunc(k.Rings[name], func(m Mark) bool { return m.ID == first }) {
+			ids = append(ids, first)
+		}
+	}
+	return ids
+}
+
 func byID(ring *secret.Ring, id string) (secret.Key, bool) {
 	if ring == nil {
 		return secret.Key{}, false

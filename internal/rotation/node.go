@@ -16,7 +16,7 @@ import (
 // nodeNote begins the name of the row of installation in which a node says which keys it has.
 const nodeNote = "keys of node "
 
-// A node says so again after tells, and counts as gone after goneAfter.
+// A node says so again after tells, and counts as gone after goneAfter, by the clock of the database.
 const (
 	tells     = time.Minute
 	goneAfter = 3 * time.Minute
@@ -30,8 +30,18 @@ type Node struct {
 	Writes []string  `json:"writes"`
 }
 
+// A reader has the clock of the database too.
+type reader interface {
+	db.Reader
+	ServerNow(ctx context.Context) (time.Time, error)
+}
+
 // Nodes returns the nodes that serve.
-func Nodes(ctx context.Context, r db.Reader, now time.Time) ([]Node, error) {
+func Nodes(ctx context.Context, r reader) ([]Node, error) {
+	now, err := r.ServerNow(ctx)
+	if err != nil {
+		return nil, err
+	}
 	notes, err := db.Notes(ctx, r, nodeNote)
 	var all []Node
 	for _, text := range notes {
@@ -127,7 +137,11 @@ func (s *Server) tell(ctx context.Context) error {
 	if s.node == "" {
 		s.node = secret.NewID("node")
 	}
-	n := Node{Host: s.Host, At: s.DB.Now()}
+	at, err := s.DB.ServerNow(ctx)
+	if err != nil {
+		return err
+	}
+	n := Node{Host: s.Host, At: at}
 	for _, ring := range RingNames {
 		all := s.Keys.Rings()[ring].All()
 		n.Writes = append(n.Writes, all[0].ID)
@@ -140,7 +154,7 @@ func (s *Server) tell(ctx context.Context) error {
 		err = s.DB.Update(ctx, func(tx *db.Tx) error { return tx.SetNote(ctx, nodeNote+s.node, string(text)) })
 	}
 	if err == nil {
-		s.toldAt = n.At
+		s.toldAt = s.DB.Now()
 	}
 	return err
 }
@@ -157,10 +171,14 @@ func (s *Server) End(ctx context.Context) error {
 
 // forgetNodes removes what nodes said that are gone.
 func forgetNodes(ctx context.Context, tx *db.Tx) error {
+	now, err := tx.ServerNow(ctx)
+	if err != nil {
+		return err
+	}
 	notes, err := db.Notes(ctx, tx, nodeNote)
 	for name, text := range notes {
 		var n Node
-		if err == nil && (json.Unmarshal([]byte(text), &n) != nil || tx.Now().Sub(n.At).Abs() >= goneAfter) {
+		if err == nil && (json.Unmarshal([]byte(text), &n) != nil || now.Sub(n.At).Abs() >= goneAfter) {
 			err = tx.SetNote(ctx, name, "")
 		}
 	}

@@ -34,7 +34,7 @@ func Use(ctx context.Context, d *db.DB, keys secret.Keys, id string) error {
 		if err != nil {
 			return err
 		}
-		nodes, err := Nodes(ctx, tx, tx.Now())
+		nodes, err := Nodes(ctx, tx)
 		if err == nil {
 			err = forgetNodes(ctx, tx)
 		}
@@ -131,7 +131,7 @@ func leaves(ctx context.Context, d *db.DB, keys secret.Keys, l Leaving) (string,
 	if err != nil {
 		return "", err
 	}
-	nodes, err := Nodes(ctx, d, d.Now())
+	nodes, err := Nodes(ctx, d)
 	switch {
 	case err != nil:
 		return "", err

@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -212,4 +213,37 @@ func TestPseudonymsOutliveTheirKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect.Equal(t, "the key once its look-up key is gone", string(again.Pseudonyms), string(old.Pseudonyms))
+}
+
+// A node whose clock is wrong counts as one that serves, for others and from where it stands: else a key
+// would be put in use that it cannot read.
+func TestANodeWithAWrongClockStillCounts(t *testing.T) {
+	t.Parallel()
+	d, clock := dbtest.Open(t)
+	if os.Getenv(dbtest.PostgresVariable) == "" {
+		t.Skip("SQLite has one node")
+	}
+	ctx, keys := t.Context(), secret.NewKeys()
+	if err := d.Update(ctx, func(tx *db.Tx) error { return tx.SetNote(ctx, rotation.Note, rotation.Describe(keys).String()) }); err != nil {
+		t.Fatal(err)
+	}
+	for host, off := range map[string]time.Duration{"ahead": 10 * time.Minute, "behind": -20 * time.Minute} {
+		clock.Advance(off)
+		s := &rotation.Server{DB: d, Keys: keys, Host: host, File: func() (secret.Keys, error) { return keys, nil }}
+		if err := s.Reload(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	added := secret.NewKey()
+	later := keys
+	later.Sealing = secret.NewRing(keys.Sealing.Current(), added)
+	err := rotation.Use(ctx, d, later, added.ID)
+	if err == nil || !strings.Contains(err.Error(), "ahead, behind: this server does not know the key yet") {
+		t.Errorf("a key that two nodes do not know is put in use: %v", err)
+	}
+	nodes, err := rotation.Nodes(ctx, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect.Equal(t, "how many nodes are said to serve", len(nodes), 2)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,35 +115,11 @@ func BenchmarkSweep(b *testing.B) {
 				dbtest.Do(b, d, `update sessions set ended_at = null, end_reason = null where ended_at is not null`)
 				dbtest.Do(b, d, `update sessions set seen_at = 0 where id in (select id from sessions order by browser_id limit $1)`, due)
 				took := time.Now()
-				beside = max(beside, longestWait(b, d, func() error { return door.Sweep(b.Context(), d) }))
-				alone = max(alone, longestWait(b, d, func() error { time.Sleep(time.Since(took)); return nil }))
+				beside = max(beside, dbtest.LongestWait(b, d, func() error { return door.Sweep(b.Context(), d) }))
+				alone = max(alone, dbtest.LongestWait(b, d, func() error { time.Sleep(time.Since(took)); return nil }))
 			}
 			b.ReportMetric(float64(alone.Microseconds())/1000, "ms-waited-alone")
 			b.ReportMetric(float64(beside.Microseconds())/1000, "ms-waited-beside")
 		})
 	}
-}
-
-// longestWait is how long a writer waited at most, with its write, while something was done.
-func longestWait(b *testing.B, d *db.DB, do func() error) (longest time.Duration) {
-	b.Helper()
-	var over atomic.Bool
-	done := make(chan error)
-	go func() {
-		err := do()
-		over.Store(true)
-		done <- err
-	}()
-	for !over.Load() {
-		began := time.Now()
-		if err := d.Update(b.Context(), func(*db.Tx) error { return nil }); err != nil {
-			b.Fatal(err)
-		}
-		longest = max(longest, time.Since(began))
-		time.Sleep(100 * time.Microsecond)
-	}
-	if err := <-done; err != nil {
-		b.Fatal(err)
-	}
-	return longest
 }

@@ -602,6 +602,9 @@ func unsound(text string) (faults []string) {
 				if attributes["type"] != "hidden" {
 					inputs = append(inputs, token)
 				}
+				if attributes["type"] == "password" && !slices.Contains([]string{"current-password", "new-password", "one-time-code"}, attributes["autocomplete"]) {
+					wrong("a password manager does not know what %s is for", token)
+				}
 			case "form":
 				if attributes["method"] != "post" && attributes["role"] != "search" {
 					wrong("a form is sent by %q", attributes["method"])

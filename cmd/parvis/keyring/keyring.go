@@ -47,7 +47,7 @@ func List(at At) error {
 	if err != nil {
 		return err
 	}
-	nodes, err := rotation.Nodes(at.Context, at.DB, at.DB.Now())
+	nodes, err := rotation.Nodes(at.Context, at.DB)
 	if err != nil {
 		return err
 	}
