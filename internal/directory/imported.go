@@ -71,7 +71,7 @@ func Join(ctx context.Context, tx *db.Tx, actor Actor, org OrgID, name string, u
 	if err != nil {
 		return err
 	}
-	// Without its members: a group of everybody would be counted anew for each transaction.
+	// Without its members: a group of everybody would be counted again for each transaction.
 	var g Group
 	found, err := tx.One(ctx, g.Targets(), `
 		select `+GroupColumns+`

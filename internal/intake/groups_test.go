@@ -11,7 +11,7 @@ import (
 	"parvis/internal/intake/dump"
 )
 
-// A group of everybody would be counted anew by each transaction of an import.
+// A group of everybody would be counted again by each transaction of an import.
 func TestAnImportDoesNotCountItsGroups(t *testing.T) {
 	t.Parallel()
 	s := idptest.Start(t)
