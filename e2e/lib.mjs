@@ -99,6 +99,7 @@ async function start(args, env, found) {
     await stop();
     throw new Error(`parvis ${args.join(' ')} named no address:\n${output}${complaints}`);
   }
+  for (const address of [addresses.address, addresses.other]) if (address) ours.add(new URL(address).origin);
   return { ...addresses, folder, output: () => output + complaints, stop };
 }
 
@@ -151,10 +152,13 @@ function fetchedElsewhere(request) {
   const to = new URL(request.url());
   if (['data:', 'blob:'].includes(to.protocol)) return undefined;
   const from = new URL(request.frame().url());
-  return from.origin === to.origin ? undefined : `${from.origin}${from.pathname}`;
+  return from.origin === to.origin || !ours.has(from.origin) ? undefined : `${from.origin}${from.pathname}`;
 }
 
-// foreign is what any page of this run fetched of another origin (R-WEB-07). It makes the run fail
+// ours are the origins of the servers of this run; pages of applications may call whom they like.
+export const ours = new Set();
+
+// foreign is what any page of ours in this run fetched of another origin (R-WEB-07). It makes the run fail
 // when it ends, so that no journey has to ask.
 export const foreign = [];
 process.once('exit', () => {

@@ -7,7 +7,7 @@ import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { axe, foreign, launch, shot, startDemo } from './lib.mjs';
+import { axe, foreign, launch, ours, shot, startDemo } from './lib.mjs';
 
 const pages = {
   '/good': `<!doctype html><html lang="en"><head><title>Sign in</title><link rel="stylesheet" href="/style.css"></head>
@@ -76,6 +76,10 @@ test('what a page fetches from another origin is noticed, and where it leads is 
   const context = await launch();
   try {
     const page = await context.newPage();
+    await page.goto(`${address}/picture`);
+    await page.waitForLoadState();
+    assert.deepEqual(foreign, [], 'a page of somebody else');
+    ours.add(address);
     await page.goto(`${address}/picture`);
     await page.getByRole('link').click();
     await page.waitForURL('**/good');

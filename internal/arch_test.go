@@ -113,7 +113,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"mailbox", "", ""},
 	{"expect", "", ""},
 	{"loopback", "", ""},
-	{"dbtest", "db secret", ""},
+	{"dbtest", "db measure secret", ""},
 	{"authenticator", "secret", ""},
 	{"federation/providertest", "", ""},
 	{"federation/samltest", "secret federation/saml", ""},

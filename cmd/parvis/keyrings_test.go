@@ -313,21 +313,25 @@ func TestAKeyThatWasPutFirstByHandIsNamedAtTheStart(t *testing.T) {
 	p := newPatient(t)
 	server := p.start(t)
 	const told = "nothing is written with it"
-	again := func() bool {
+	again := func(wants string) bool {
 		t.Helper()
 		if err := server.stop(); err != nil {
 			t.Fatal(err)
 		}
 		server = p.start(t)
+		for until := time.Now().Add(30 * time.Second); !strings.Contains(server.log.String(), wants) && time.Now().Before(until); {
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(100 * time.Millisecond) // it is said once the server has begun
 		return strings.Contains(server.log.String(), told)
 	}
 	expect.Equal(t, "whether a new installation says it", strings.Contains(server.log.String(), told), false)
 	id := byHand(t, filepath.Join(p.dir, "data", "keys"))
-	expect.Equal(t, "whether the start says it", again(), true)
+	expect.Equal(t, "whether the start says it", again(told), true)
 	use := "parvis keys use " + id
 	expect.Equal(t, "whether it says what to run", strings.Contains(server.log.String(), use), true)
 	if out, errs, code := parvis(t, p.dir, p.env, strings.Fields(use)[1:]...); code != 0 {
 		t.Fatalf("%s: %d %s%s", use, code, out, errs)
 	}
-	expect.Equal(t, "whether the next start says it", again(), false)
+	expect.Equal(t, "whether the next start says it", again("serving"), false)
 }

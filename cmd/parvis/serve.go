@@ -199,9 +199,6 @@ func (s *storage) announce(log *slog.Logger) {
 	if p.lifetimes != (lifetime.Overrides{}) {
 		log.Warn("lifetimes are overridden by the configuration", "lifetimes", fmt.Sprintf("%+v", p.lifetimes))
 	}
-	for _, id := range s.unused {
-		log.Warn("a key was put first in the keys by hand, and nothing is written with it", "key", id, "do", "parvis keys use "+id)
-	}
 	if p.smtp == nil {
 		log.Warn("no mail server is configured, so letters wait in the outbox", "do", "set [mail] address and restart")
 	}

@@ -23,8 +23,6 @@ type storage struct {
 	plan plan
 	db   *db.DB
 	keys secret.Keys
-
-	unused []string // keys that somebody put first in the file, as if that had them written with
 }
 
 // open opens an installation and migrates its database for this program. Only serve makes a new
@@ -135,7 +133,6 @@ func (s *storage) unlock(ctx context.Context, create bool, note func(db.Migratio
 	if fresh != "" {
 		return s.adopt(ctx, fresh, path)
 	}
-	s.unused = rotation.Parse(known).FirstByHand(s.keys)
 	rotation.Parse(known).Order(s.keys, s.keys)
 	epoch, err := audit.EpochOf(ctx, s.db, s.keys.Sealing)
 	s.db.Restored = epoch.At

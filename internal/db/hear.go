@@ -156,8 +156,8 @@ const everything = "*"
 const postgresNow = `(extract(epoch from clock_timestamp()) * 1000000)::bigint`
 
 // ServerNow returns the time by the clock that all nodes of a database have in common: the server's, or
-// this machine's where the database is a file on it. What one node writes for others to see that it is
-// still there bears this time, since a node whose own clock is wrong would count as gone.
+// this machine's where the database is a file on it. By it a node says for others when it
+// was last there, since one whose own clock is wrong would count as gone.
 func (d *DB) ServerNow(ctx context.Context) (time.Time, error) { return serverNow(ctx, d, d) }
 
 // ServerNow returns the same at this moment of a transaction.

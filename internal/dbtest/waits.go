@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"parvis/internal/db"
+	"parvis/internal/measure"
 )
 
 // LongestWait is how long a writer waited at most, with its write, while something was done.
@@ -19,11 +20,11 @@ func LongestWait(b *testing.B, d *db.DB, do func() error) (longest time.Duration
 		done <- err
 	}()
 	for !over.Load() {
-		began := time.Now()
+		began := measure.Start()
 		if err := d.Update(b.Context(), func(*db.Tx) error { return nil }); err != nil {
 			b.Fatal(err)
 		}
-		longest = max(longest, time.Since(began))
+		longest = max(longest, began.Took())
 		time.Sleep(100 * time.Microsecond)
 	}
 	if err := <-done; err != nil {

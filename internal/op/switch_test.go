@@ -14,7 +14,7 @@ import (
 )
 
 // R-TEN-08: a browser that is in one organization is in another only once that one's own rules were
-// met, whichever way it switches, and what was proved in one is told of that one alone.
+// met, whichever way it switches, and what was proved in one goes into its tokens alone.
 func TestTEN5SwitchingMeetsTheRulesOfTheOrganizationSwitchedTo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, named)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"time"
 
 	"parvis/internal/audit"
 	"parvis/internal/db"
@@ -69,7 +68,7 @@ func (s Sweeper) remove(ctx context.Context, d *db.DB, o directory.Organization,
 		return err
 	}
 	for _, t := range tables {
-		if err := empty(ctx, d, o, t); err != nil {
+		if err := d.EmptyOf(ctx, t, string(o.ID)); err != nil {
 			return err
 		}
 	}
@@ -81,34 +80,6 @@ func (s Sweeper) remove(ctx context.Context, d *db.DB, o directory.Organization,
 	}
 	s.Log.InfoContext(ctx, "a deleted organization was removed", "organization", string(o.ID), "short_name", o.ShortName, "deleted_at", o.DeletedAt)
 	return nil
-}
-
-// brief is how long a transaction may remove rows before the next one gets fewer: a row of a person is
-// looked for in two dozen other tables, and that of an application in everybody's grants.
-const brief = 8 * time.Millisecond
-
-// empty removes the rows of an organization from a table, in parts of which each is as large as the time
-// that the one before took allows. It begins with one row, since nobody knows what that costs.
-func empty(ctx context.Context, d *db.DB, o directory.Organization, t db.Table) error {
-	for most := int64(1); ; {
-		var n int64
-		var took time.Duration
-		err := d.Update(ctx, func(tx *db.Tx) (err error) {
-			began := time.Now()
-			n, err = tx.RemoveOf(ctx, t, string(o.ID), most)
-			took = time.Since(began)
-			return err
-		})
-		if err != nil || n < most {
-			return err
-		}
-		switch {
-		case took > brief:
-			most = max(1, most/2)
-		case took < brief/2:
-			most = min(2*most, db.Part)
-		}
-	}
 }
 
 // finish removes an organization of which nothing else is left but what was written meanwhile.

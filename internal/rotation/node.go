@@ -93,6 +93,13 @@ func (s *Server) Reload(ctx context.Context) error {
 	return s.tell(ctx)
 }
 
+// FirstByHand returns the keys that stand first in the file and were never put in use.
+func (s *Server) FirstByHand() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Parse(s.seen).FirstByHand(s.file)
+}
+
 // take reads the file, and brings its keys into the order of a note.
 func (s *Server) take(text string) error {
 	file, err := s.File()
