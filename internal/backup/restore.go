@@ -344,8 +344,8 @@ func begin(ctx context.Context, d *db.DB, how How, madeAt time.Time) error {
 	return forget(ctx, d, how)
 }
 
-// goesOn returns an error if somebody else restored into this database, or serves it, since this restore
-// loaded its rows: a restore that was not yet done looks like one that was cut short.
+// goesOn returns ErrAtOnce if somebody else restored into this database since this restore loaded its rows:
+// a restore that was not yet done looks like one that was cut short.
 func (how How) goesOn(ctx context.Context, tx *db.Tx) error {
 	if how.mark == "" {
 		return nil
@@ -354,10 +354,7 @@ func (how How) goesOn(ctx context.Context, tx *db.Tx) error {
 	if err == nil && now != how.mark {
 		err = ErrAtOnce
 	}
-	if err != nil {
-		return err
-	}
-	return serving(ctx, tx)
+	return err
 }
 
 // forget takes from logs what they lost since the backup. It records that, which comes behind the
