@@ -233,7 +233,7 @@ func take(path string) (bool, error) {
 	defer file.Close() //nolint:errcheck // Nothing was written.
 	held, err := hold(file)
 	if err != nil || !held {
-		return false, nil //nolint:nilerr // Where no file can be held, nothing says that nobody writes it.
+		return false, nil // Where no file can be held, nothing says that nobody writes it.
 	}
 	return true, os.Remove(path)
 }
