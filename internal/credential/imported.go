@@ -77,7 +77,7 @@ func (s *Store) SealImportedAgain(ctx context.Context, d *db.DB, pepper string) 
 // sealSomeImported seals some rows of a table again, of people behind last, and returns whose they were.
 func (s *Store) sealSomeImported(ctx context.Context, tx *db.Tx, table, pepper string, last Owner) (part []Owner, err error) {
 	rows, err := tx.Texts(ctx, table, []string{"org_id", "user_id", "hash"},
-		"hash like '"+importedUnder(pepper)+"' and (org_id, user_id) > ($1, $2) order by org_id, user_id", db.Part, string(last.OrgID), string(last.UserID))
+		"hash like '"+importedUnder(pepper)+"' and (org_id, user_id) > ($1, $2) order by org_id, user_id", string(last.OrgID), string(last.UserID))
 	for _, row := range rows {
 		if err != nil {
 			break
