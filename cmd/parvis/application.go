@@ -85,7 +85,7 @@ func (f applicationFlags) find(ctx context.Context, tx *db.Tx) (application.Plac
 
 // view reads an application in one transaction.
 func (f applicationFlags) view(p *program, read func(*db.Tx, application.Placed, directory.Organization) error) error {
-	return f.with(p, func(s *storage) error {
+	return f.with(p.onOlder(), func(s *storage) error {
 		return s.db.View(p.ctx, func(tx *db.Tx) error {
 			a, org, err := f.find(p.ctx, tx)
 			if err != nil {
@@ -175,7 +175,7 @@ type listApplicationsCommand struct{ ownerFlags }
 
 // Run lists the installation's applications, or all that an organization has.
 func (c *listApplicationsCommand) Run(p *program) error {
-	return c.with(p, func(s *storage) error {
+	return c.with(p.onOlder(), func(s *storage) error {
 		return s.db.View(p.ctx, func(tx *db.Tx) error {
 			org, err := c.owner(p.ctx, tx)
 			if err != nil {

@@ -59,7 +59,7 @@ type backupCommand struct {
 	PassphraseFile string        `placeholder:"FILE" help:"Encrypt with the passphrase that is the file's first line, of 20 characters at least."`
 	WithoutKeys    bool          `help:"Leave out FILE.keys. Then keep a copy of DATA/keys yourself: without it the backup is of no use."`
 	Every          time.Duration `placeholder:"24h" help:"Go on, and make a backup into the folder again after this time."`
-	Keep           int           `placeholder:"14" default:"14" help:"How many backups stay in the folder, with --every."`
+	Keep           *int          `placeholder:"14" help:"How many backups stay in the folder, with --every."`
 }
 
 // Run copies the installation while a server may be writing to it.
@@ -83,12 +83,19 @@ func (c *backupCommand) Run(p *program) error {
 	if c.Every == 0 {
 		return errors.Join(w.write(c.File), d.Close())
 	}
-	return errors.Join(w.repeat(c.File, c.Every, c.Keep), d.Close())
+	keep := 14
+	if c.Keep != nil {
+		keep = *c.Keep
+	}
+	return errors.Join(w.repeat(c.File, c.Every, keep), d.Close())
 }
 
 func (c *backupCommand) lock() (backup.Lock, error) {
 	var l backup.Lock
-	if c.Every != 0 && (c.Every < time.Minute || c.Keep < 1) {
+	if c.Every == 0 && c.Keep != nil {
+		return l, usage("--keep removes earlier backups of a folder that --every makes them in: name --every too, or leave out --keep")
+	}
+	if c.Every != 0 && (c.Every < time.Minute || c.Keep != nil && *c.Keep < 1) {
 		return l, usage("--every is a minute at least, and --keep is 1 at least")
 	}
 	if c.PassphraseFile != "" && len(c.To) > 0 {
@@ -132,6 +139,13 @@ func (w writing) write(path string) error {
 		if _, err := os.Lstat(taken); err == nil && (w.keys || taken == path) {
 			return fmt.Errorf("%s is there already: name a new file", taken)
 		}
+	}
+	left, err := backup.Tidy(path)
+	for _, name := range left {
+		fmt.Fprintf(w.out, "Removed %s: the backup that wrote it ended before it was done.\n", name)
+	}
+	if err != nil {
+		fmt.Fprintf(w.err, "Warning: half a backup that is left of an earlier one could not be removed: %v\n", err)
 	}
 	if w.keys {
 		if err := backup.Create(path+backup.KeysSuffix, w.lock, func(to io.Writer) error { _, err := to.Write(keys.Text()); return err }); err != nil {

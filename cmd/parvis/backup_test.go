@@ -22,7 +22,7 @@ func repeating(t *testing.T, p patient, folder string, every time.Duration, keep
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	out, errs = &text{}, &text{}
-	program := &program{ctx, p.env, out, errs}
+	program := &program{ctx: ctx, environ: p.env, out: out, err: errs}
 	plan, err := storageFlags{Data: filepath.Join(p.dir, "data")}.plan(program)
 	if err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ type importCommand struct {
 func (c *importCommand) Run(p *program) error {
 	language, err := knownLanguage(c.Language)
 	if err != nil {
-		return err
+		return coded{err, exitUsage}
 	}
 	return c.moving(p, func(at moving.At) error { return c.Do(at, language) })
 }
@@ -60,4 +60,4 @@ func (c *undoImportCommand) Run(p *program) error {
 type listImportsCommand struct{ addressFlags }
 
 // Run lists imports.
-func (c *listImportsCommand) Run(p *program) error { return c.moving(p, moving.List) }
+func (c *listImportsCommand) Run(p *program) error { return c.moving(p.onOlder(), moving.List) }

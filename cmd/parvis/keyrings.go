@@ -43,7 +43,7 @@ func (s *storage) rotating() *rotation.Server {
 type listKeysCommand struct{ storageFlags }
 
 // Run lists keys.
-func (c *listKeysCommand) Run(p *program) error { return c.keyring(p, keyring.List) }
+func (c *listKeysCommand) Run(p *program) error { return c.keyring(p.onOlder(), keyring.List) }
 
 type addKeyCommand struct {
 	storageFlags

@@ -108,6 +108,15 @@ type program struct {
 	environ []string
 	out     io.Writer // the results
 	err     io.Writer // notes and errors
+	older   bool      // it may go on with a database that was put back by hand
+}
+
+// onOlder is for a command that goes on with a database that was put back by hand: it only reads, or it
+// adopts that database.
+func (p *program) onOlder() *program {
+	reads := *p
+	reads.older = true
+	return &reads
 }
 
 func run(args, environ []string, out, errors io.Writer) int {
@@ -149,7 +158,7 @@ func run(args, environ []string, out, errors io.Writer) int {
 		return exitUsage
 	}
 	printed := &machine.Output{To: out}
-	err = command.Run(&program{ctx, environ, printed, errors}, &admin.Terminal{Context: ctx, In: os.Stdin, Out: printed, Err: errors})
+	err = command.Run(&program{ctx: ctx, environ: environ, out: printed, err: errors}, &admin.Terminal{Context: ctx, In: os.Stdin, Out: printed, Err: errors})
 	if err := outcome(ctx, err, printed); err != nil {
 		explain(errors, err)
 		return codeOf(err)

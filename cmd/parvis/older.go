@@ -36,6 +36,15 @@ func (s *storage) current(ctx context.Context, a *app.App, log *slog.Logger) err
 	return err
 }
 
+// newest is current for a command that ends. What this node knows is left to its server to keep.
+func (s *storage) newest(ctx context.Context) error {
+	err := audit.NewLogs(audit.Settings{Sealing: s.keys.Sealing, File: s.plan.rootsPath()}).Newest(ctx, s.db)
+	if errors.Is(err, audit.ErrOlder) {
+		err = older(err)
+	}
+	return err
+}
+
 // A node that knows nothing waits so long for one that serves, each of which looks so often whether it
 // is asked.
 const (

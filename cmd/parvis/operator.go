@@ -51,7 +51,7 @@ type listOperatorsCommand struct{ storageFlags }
 
 // Run lists the rights.
 func (c *listOperatorsCommand) Run(p *program) error {
-	return c.with(p, func(s *storage) error {
+	return c.with(p.onOlder(), func(s *storage) error {
 		all, err := access.Operators(p.ctx, s.db, directory.Operator())
 		if err != nil {
 			return err

@@ -174,7 +174,7 @@ type listCommand struct{ storageFlags }
 
 // Run lists organizations, oldest first.
 func (c *listCommand) Run(p *program) error {
-	return c.with(p, func(s *storage) error {
+	return c.with(p.onOlder(), func(s *storage) error {
 		all, err := directory.Organizations(p.ctx, s.db)
 		if err != nil {
 			return err

@@ -139,7 +139,7 @@ type regionChecksCommand struct{ storageFlags }
 
 // Run lists what 'serve' found out about names in other regions.
 func (c *regionChecksCommand) Run(p *program) error {
-	return c.with(p, func(s *storage) error {
+	return c.with(p.onOlder(), func(s *storage) error {
 		all, err := region.Checks(p.ctx, s.db)
 		if err != nil {
 			return err

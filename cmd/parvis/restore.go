@@ -141,7 +141,9 @@ func (c *restoreCommand) into(p *program, r restoring, from backup.Source, made 
 		return fmt.Errorf("%s: %w. Nothing was written", shownDatabase(r.plan.database), err)
 	}
 	if r.fresh {
-		if err := keyring.Write(r.plan.keysPath(), r.keys); err != nil {
+		if err := keyring.Write(r.plan.keysPath(), r.keys); errors.Is(err, fs.ErrExist) {
+			return backup.ErrAtOnce
+		} else if err != nil {
 			return err
 		}
 	}
@@ -160,7 +162,7 @@ func (c *restoreCommand) into(p *program, r restoring, from backup.Source, made 
 }
 
 func (c *restoreCommand) adopt(p *program, plan plan) error {
-	return withStorage(p, plan, func(s *storage) error {
+	return withStorage(p.onOlder(), plan, func(s *storage) error {
 		continued, err := c.continued(func() (*backup.Logs, error) { return backup.LogsIn(p.ctx, s.db, s.keys) })
 		if err != nil {
 			return err

@@ -19,6 +19,7 @@ import (
 
 	"parvis/internal/access"
 	"parvis/internal/audit"
+	"parvis/internal/backup"
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
 	"parvis/internal/directory"
@@ -375,6 +376,33 @@ func TestBadBackupsAreRefused(t *testing.T) {
 	if _, errors, code := parvis(t, l.dir, l.env, "restore", "good.backup"); code != exitOccupied || !strings.Contains(errors, "there is an installation here already") {
 		t.Errorf("a restore over an installation ended with %d and said %s", code, errors)
 	}
+	for _, mistyped := range [][]string{
+		{"backup", "x.backup", "--keep", "14"},
+		{"import", "good.backup", "--from", "csv", "--role", "boss=owner", "--public-address", l.base},
+		{"import", "good.backup", "--from", "csv", "--per-minute", "0", "--public-address", l.base},
+		{"import", "good.backup", "--from", "csv", "--language", "tlh", "--public-address", l.base},
+	} {
+		if _, said, code := parvis(t, l.dir, l.env, mistyped...); code != exitUsage {
+			t.Errorf("%v ended with %d and said %s", mistyped, code, said)
+		}
+	}
+	dir, env := l.elsewhere(t)
+	var codes [3]int
+	var said [3]string
+	var at sync.WaitGroup
+	for i := range codes {
+		at.Go(func() {
+			_, said[i], codes[i] = parvis(t, dir, env, "restore", filepath.Join(l.dir, "good.backup"), "--as-of-backup")
+		})
+	}
+	at.Wait()
+	for i, code := range codes {
+		if code == exitOccupied && !strings.Contains(said[i], backup.ErrAtOnce.Error()) && !strings.Contains(said[i], backup.ErrOccupied.Error()) {
+			t.Errorf("one of three restores at once said %s", said[i])
+		}
+	}
+	slices.Sort(codes[:])
+	expect.Equal(t, "what three restores at once ended with", codes, [3]int{0, exitOccupied, exitOccupied})
 	if err := os.WriteFile(filepath.Join(l.dir, "data", "keys"), []byte(read(t, foreign)), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -443,6 +471,20 @@ func TestADatabaseThatWasPutBackIsNotServed(t *testing.T) {
 	}
 	if _, err := startServe(l.dir, l.base, l.env, "--public-address", l.base); err == nil || !strings.Contains(err.Error(), "parvis restore --adopt") {
 		t.Fatalf("a server on it ended with %v", err)
+	}
+	for _, command := range [][]string{
+		{"organization", "create", "Late", "--short-name", "late", "--owner", "eve@late.test", "--public-address", l.base},
+		{"organization", "suspend", "lumen"},
+		{"source", "create", "meridian", "Entra", "--provider", "entra", "--public-address", l.base},
+		{"keys", "add", "data"},
+		{"audit", "export", "--public-address", l.base},
+	} {
+		if _, said, code := parvis(t, l.dir, l.env, command...); code != exitFailed || !strings.Contains(said, "parvis restore --adopt") {
+			t.Errorf("%v on it ended with %d and said %s", command, code, said)
+		}
+	}
+	for _, command := range [][]string{{"organization", "list"}, {"keys", "list"}, {"application", "list"}} {
+		l.run(command...)
 	}
 	if out := l.run("restore", "--adopt", "--as-of-backup", "--by", "Olga"); !strings.Contains(out, "may be served again") {
 		t.Errorf("adopting says %s", out)

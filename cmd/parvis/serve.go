@@ -258,13 +258,19 @@ func (c *setupLinkCommand) Run(p *program) error {
 	return withStorage(p, plan, func(s *storage) error { return s.offerSetup(p.ctx, p.out, true) })
 }
 
-// withStorage opens an existing installation for a command that ends.
+// withStorage opens an existing installation for a command that ends. What was written into a database that
+// somebody put back by hand would be lost with it, or stand beside what is not void.
 func withStorage(p *program, plan plan, work func(*storage) error) error {
 	s, err := open(p.ctx, plan, false, func(m db.Migration) {
 		fmt.Fprintf(p.err, "The database was brought from version %d to %d%s. Restart the server with this version of parvis.\n", m.From, m.To, copyNote(m))
 	})
 	if err != nil {
 		return err
+	}
+	if !p.older {
+		if err := s.newest(p.ctx); err != nil {
+			return errors.Join(err, s.db.Close())
+		}
 	}
 	return errors.Join(work(s), s.db.Close())
 }

@@ -176,16 +176,25 @@ func unfinishedKeys(path, known string) (secret.Keys, string) {
 // adopt makes new keys those of the database.
 func (s *storage) adopt(ctx context.Context, fresh, path string) error {
 	var known string
-	err := s.db.Update(ctx, func(tx *db.Tx) (err error) {
-		known, err = tx.Note(ctx, rotation.Note, rotation.Describe(s.keys).String())
+	err := s.db.Update(ctx, func(tx *db.Tx) error {
+		cut, err := db.ReadNote(ctx, tx, backup.Unfinished)
+		if err == nil && cut != "" {
+			err = backup.ErrAtOnce
+		}
+		if err == nil {
+			known, err = tx.Note(ctx, rotation.Note, rotation.Describe(s.keys).String())
+		}
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("noting the keys: %w", err)
+		return errors.Join(fmt.Errorf("noting the keys: %w", err), os.Remove(fresh))
 	}
 	if !rotation.Parse(known).Fits(s.keys) {
 		return errors.Join(os.Remove(fresh), fmt.Errorf("another server began on this database at the same moment, with keys of its own. "+
 			"Copy its keys to %s and start again", path))
+	}
+	if _, err := os.Lstat(path); err == nil { // those of a restore, which go with its backup
+		return errors.Join(backup.ErrAtOnce, os.Remove(fresh))
 	}
 	if err := os.Rename(fresh, path); err != nil {
 		return fmt.Errorf("storing the keys: %w", err)

@@ -105,7 +105,7 @@ type listWebhooksCommand struct{ storageFlags }
 
 // Run lists the operator's webhooks.
 func (c *listWebhooksCommand) Run(p *program) error {
-	return c.with(p, func(s *storage) error {
+	return c.with(p.onOlder(), func(s *storage) error {
 		all, err := webhook.Of(p.ctx, s.db, directory.Operator(), "")
 		if err != nil {
 			return err

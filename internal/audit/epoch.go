@@ -292,6 +292,32 @@ func (l *Logs) Watch(ctx context.Context, d *db.DB) (blind bool, err error) {
 	return blind, l.learn(ctx, d, grown)
 }
 
+// Newest is Watch for a process that does not go on: it returns ErrOlder, and learns nothing.
+func (l *Logs) Newest(ctx context.Context, d *db.DB) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.known.load(); err != nil {
+		return err
+	}
+	for org, p := range l.known.roots {
+		var size int64
+		if _, err := d.One(ctx, db.Into(&size), `select size from audit_logs where org_id = $1`, org); err != nil {
+			return err
+		}
+		if p.epoch < l.known.epoch || p.epoch == l.known.epoch && size >= p.size {
+			continue
+		}
+		ended, err := l.ended(ctx, d, org)
+		if err == nil && !ended {
+			err = l.known.compare(tree{org: org, edge: edge{size: size}}, nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // learn keeps the roots of logs that grew. One that was altered is for the sweeps to stop.
 func (l *Logs) learn(ctx context.Context, d *db.DB, grown []string) error {
 	var trees []tree

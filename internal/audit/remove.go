@@ -200,7 +200,7 @@ func (l *Logs) forgetEnded(ctx context.Context, r db.Reader, sizes map[string]in
 // for an older one. It returns how many rows there were.
 func ProveEnded(ctx context.Context, tx *db.Tx, sealing *secret.Ring, id string) (int, error) {
 	l := &Logs{telling: sealing.For(rootsRing)}
-	notes, err := tx.Texts(ctx, "installation", []string{"name", "value"}, EndedBy(id), db.Part)
+	notes, err := tx.Texts(ctx, "installation", []string{"name", "value"}, EndedBy(id))
 	for _, note := range notes {
 		if err != nil {
 			break

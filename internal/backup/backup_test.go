@@ -613,6 +613,39 @@ func TestTwoBackupsAtOnceOfOneName(t *testing.T) {
 	}
 }
 
+// What a backup that was killed left is removed by the next one into that folder; what one writes at the
+// moment stays, and so does what is nobody's backup.
+func TestWhatAKilledBackupLeftIsRemoved(t *testing.T) {
+	dir := t.TempDir()
+	own := backup.Name(dbtest.Start)
+	moved := backup.Name(dbtest.Start.AddDate(0, 0, 1))
+	stays := []string{"x.download.123.part", "y.backup.part", "y.backup.1a.part", "z.backup.keys", moved, moved + backup.KeysSuffix}
+	for _, name := range append([]string{"x.backup.123.part", "x.backup.keys.4.part", "mine.5.part", own + ".6.part", own + backup.KeysSuffix, moved + ".7.part"}, stays...) {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	running := filepath.Join(dir, "running.backup")
+	err := backup.Create(running, backup.Lock{}, func(to io.Writer) error {
+		removed, err := backup.Tidy(filepath.Join(dir, "mine"))
+		expect.Equal(t, "removed", len(removed), 6)
+		return err
+	})
+	if err != nil {
+		t.Errorf("a backup that was written meanwhile ended with %v", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	want := slices.Sorted(slices.Values(append(stays, "running.backup")))
+	expect.Equal(t, "left", strings.Join(left, " "), strings.Join(want, " "))
+}
+
 func TestTheNewestBackupsStay(t *testing.T) {
 	dir, last := t.TempDir(), dbtest.Start.AddDate(0, 0, 4)
 	write := func(name string) {

@@ -120,11 +120,8 @@ func Create(path string, l Lock, write func(io.Writer) error) (err error) {
 	if _, err := os.Lstat(path); err == nil {
 		return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
-	if err != nil { // without the name that nobody chose
-		if told, ok := errors.AsType[*fs.PathError](err); ok {
-			told.Path = filepath.Dir(path)
-		}
+	file, err := newPart(path)
+	if err != nil {
 		return err
 	}
 	part := file.Name()
@@ -132,10 +129,11 @@ func Create(path string, l Lock, write func(io.Writer) error) (err error) {
 		if err != nil {
 			err = errors.Join(err, os.Remove(part))
 		}
+		err = errors.Join(err, file.Close()) // last, because it is held until then
 	}()
 	buffered := bufio.NewWriterSize(file, 256<<10)
 	err = l.sealed(buffered, write)
-	if err = errors.Join(err, buffered.Flush(), file.Sync(), file.Close()); err != nil {
+	if err = errors.Join(err, buffered.Flush(), file.Sync()); err != nil {
 		return err
 	}
 	if err := settle(part, path); err != nil {
@@ -146,6 +144,103 @@ func Create(path string, l Lock, write func(io.Writer) error) (err error) {
 		return err
 	}
 	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// partSuffix ends the names of files that are not whole yet.
+const partSuffix = ".part"
+
+// newPart makes the file that is written until it is whole, and holds it, so that Tidy leaves it.
+func newPart(path string) (*os.File, error) {
+	for {
+		file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+partSuffix)
+		if err != nil { // without the name that nobody chose
+			if told, ok := errors.AsType[*fs.PathError](err); ok {
+				told.Path = filepath.Dir(path)
+			}
+			return nil, err
+		}
+		held, err := hold(file)
+		if err != nil {
+			return file, nil //nolint:nilerr // Where no file can be held, Tidy takes none.
+		}
+		// Tidy may have taken it between its making and its holding, or hold it at this moment.
+		if there, err := os.Lstat(file.Name()); held && err == nil {
+			if own, err := file.Stat(); err == nil && os.SameFile(there, own) {
+				return file, nil
+			}
+		}
+		if err := file.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Tidy removes what backups left in the folder of path that were killed, and names it. Of each only half
+// a file is there, and of those that make their names themselves the whole keys too. What another process
+// writes at the moment is held by it, and stays.
+func Tidy(path string) (removed []string, err error) {
+	folder := filepath.Dir(path)
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // Create says so
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		of, isPart := partOf(e.Name())
+		if !isPart || of != filepath.Base(path) && !strings.HasSuffix(strings.TrimSuffix(of, KeysSuffix), nameSuffix) {
+			continue
+		}
+		gone := filepath.Join(folder, e.Name())
+		taken, err := take(gone)
+		if err != nil {
+			return removed, err
+		}
+		if !taken {
+			continue
+		}
+		removed = append(removed, gone)
+		if keys := filepath.Join(folder, of+KeysSuffix); ownName(of) && absent(filepath.Join(folder, of)) && !absent(keys) {
+			if err := os.Remove(keys); err != nil {
+				return removed, err
+			}
+			removed = append(removed, keys)
+		}
+	}
+	return removed, nil
+}
+
+// partOf returns what a half file would have become.
+func partOf(name string) (of string, isPart bool) {
+	name, isPart = strings.CutSuffix(name, partSuffix)
+	dot := strings.LastIndexByte(name, '.')
+	if !isPart || dot <= 0 || dot == len(name)-1 || strings.Trim(name[dot+1:], "0123456789") != "" {
+		return "", false
+	}
+	return name[:dot], true
+}
+
+// take removes a half file unless another process holds it.
+func take(path string) (bool, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer file.Close() //nolint:errcheck // Nothing was written.
+	held, err := hold(file)
+	if err != nil || !held {
+		return false, nil // Where no file can be held, nothing says that nobody writes it.
+	}
+	return true, os.Remove(path)
+}
+
+func absent(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // settle gives a file its final name, unless another has it meanwhile. Where the disk knows
@@ -236,6 +331,14 @@ const (
 // Name returns the name of a backup that is made by itself at a time.
 func Name(at time.Time) string { return namePrefix + at.UTC().Format(nameTime) + nameSuffix }
 
+// madeAt returns the time in the name of a backup that is made by itself; false for any other name.
+func madeAt(name string) (at time.Time, own bool) {
+	at, err := time.Parse(nameTime, strings.TrimSuffix(strings.TrimPrefix(name, namePrefix), nameSuffix))
+	return at, err == nil && Name(at) == name
+}
+
+func ownName(name string) bool { _, own := madeAt(name); return own }
+
 // Kept lists the backups in a folder that were made by themselves until now, the oldest first, and says
 // when the newest was made. One of the future was made while the clock was wrong: it is neither late nor
 // early, and stays until its time has come.
@@ -245,9 +348,8 @@ func Kept(folder string, now time.Time) (names []string, newest time.Time, err e
 		return nil, newest, err
 	}
 	for _, e := range entries {
-		text := strings.TrimSuffix(strings.TrimPrefix(e.Name(), namePrefix), nameSuffix)
-		at, err := time.Parse(nameTime, text)
-		if err != nil || Name(at) != e.Name() || at.After(now) {
+		at, own := madeAt(e.Name())
+		if !own || at.After(now) {
 			continue
 		}
 		names, newest = append(names, e.Name()), at

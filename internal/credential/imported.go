@@ -52,26 +52,38 @@ func (s *Store) read(o Owner, stored string) (hash, error) {
 // one sealed, a few in a transaction.
 func (s *Store) SealImportedAgain(ctx context.Context, d *db.DB, pepper string) error {
 	for _, table := range []string{"passwords", "password_history"} {
-		for n := db.Part; n == db.Part; {
-			if err := d.Update(ctx, func(tx *db.Tx) (err error) {
-				n, err = s.sealSomeImported(ctx, tx, table, pepper)
-				return err
-			}); err != nil {
-				return err
+		// A part begins behind the one before, so that no row is read again in a pass. What a pass passed
+		// over, such as the history of a person that a part ended in, is for the next one.
+		for found := true; found; {
+			found = false
+			for last := (Owner{}); ; found = true {
+				var part []Owner
+				if err := d.Update(ctx, func(tx *db.Tx) (err error) {
+					part, err = s.sealSomeImported(ctx, tx, table, pepper, last)
+					return err
+				}); err != nil {
+					return err
+				}
+				if len(part) == 0 {
+					break
+				}
+				last = part[len(part)-1]
 			}
 		}
 	}
 	return nil
 }
 
-// sealSomeImported seals some rows of a table again, and returns how many there were.
-func (s *Store) sealSomeImported(ctx context.Context, tx *db.Tx, table, pepper string) (int, error) {
-	rows, err := tx.Texts(ctx, table, []string{"org_id", "user_id", "hash"}, "hash like '"+importedUnder(pepper)+"'", db.Part)
+// sealSomeImported seals some rows of a table again, of people behind last, and returns whose they were.
+func (s *Store) sealSomeImported(ctx context.Context, tx *db.Tx, table, pepper string, last Owner) (part []Owner, err error) {
+	rows, err := tx.Texts(ctx, table, []string{"org_id", "user_id", "hash"},
+		"hash like '"+importedUnder(pepper)+"' and (org_id, user_id) > ($1, $2) order by org_id, user_id", string(last.OrgID), string(last.UserID))
 	for _, row := range rows {
 		if err != nil {
 			break
 		}
 		o := Owner{directory.OrgID(row[0]), directory.UserID(row[1])}
+		part = append(part, o)
 		var h hash
 		if h, err = s.read(o, row[2]); err == nil {
 			err = tx.SetText(ctx, db.Resealed{
@@ -79,7 +91,7 @@ func (s *Store) sealSomeImported(ctx context.Context, tx *db.Tx, table, pepper s
 			})
 		}
 	}
-	return len(rows), err
+	return part, err
 }
 
 // importedUnder matches what is stored of hashes that a pepper sealed.

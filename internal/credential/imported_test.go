@@ -2,6 +2,7 @@ package credential
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -110,6 +111,43 @@ func TestAnImportedPasswordIsPartOfTheHistory(t *testing.T) {
 	mustChange(t, d, s, o, nth(0))
 	if got := reasons(t, change(t, d, s, o, good)); len(got) != 1 || got[0] != "history" {
 		t.Errorf("the imported one after another: %q", got)
+	}
+}
+
+// Every hash is sealed again, however many parts they are, and those of one person that a part ends in.
+func TestEveryImportedHashIsSealedAgain(t *testing.T) {
+	t.Parallel()
+	d, _ := dbtest.Open(t)
+	before := testStore(t, Options{})
+	org := newOrg(t, d)
+	h := bcrypted(t, good)
+	for range 2*db.Part + 3 {
+		o := newOwner(t, d, org)
+		importPassword(t, d, before, o, good)
+		update(t, d, func(ctx context.Context, tx *db.Tx) error {
+			for i := range 3 {
+				if _, err := tx.Exec(ctx, `insert into password_history (org_id, user_id, id, hash, set_at) values ($1, $2, $3, $4, $5)`,
+					string(o.OrgID), string(o.UserID), fmt.Sprint("pw_", i), before.storedImport(o, h), db.Time(tx.Now())); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	after, err := NewStore(testPepper("k_two", "k_one"), Options{Cost: quick})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := after.SealImportedAgain(t.Context(), d, "k_one"); err != nil {
+		t.Fatal(err)
+	}
+	for table, want := range map[string]int{"passwords": 2*db.Part + 3, "password_history": 3 * (2*db.Part + 3)} {
+		for pepper, want := range map[string]int{"k_one": 0, "k_two": want} {
+			var n int
+			if _, err := d.One(t.Context(), db.Into(&n), `select count(*) from `+table+` where hash like $1`, importedUnder(pepper)); err != nil || n != want {
+				t.Errorf("%d rows of %s are sealed under %s, %v, want %d", n, table, pepper, err, want)
+			}
+		}
 	}
 }
 

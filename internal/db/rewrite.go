@@ -22,8 +22,8 @@ func (t *Tx) Rewrite(ctx context.Context, table, set, where string, args ...any)
 	return t.Exec(ctx, statement, args...)
 }
 
-// Texts returns some columns, which are texts, of up to most rows of a table for which a condition holds.
-func (t *Tx) Texts(ctx context.Context, table string, columns []string, where string, most int) (all [][]string, err error) {
+// Texts returns some columns, which are texts, of up to Part rows of a table for which a condition holds.
+func (t *Tx) Texts(ctx context.Context, table string, columns []string, where string, args ...any) (all [][]string, err error) {
 	err = t.Rows(ctx, func(scan func(...any) error) error {
 		row := make([]string, len(columns))
 		into := make([]any, len(columns))
@@ -32,7 +32,7 @@ func (t *Tx) Texts(ctx context.Context, table string, columns []string, where st
 		}
 		all = append(all, row)
 		return scan(into...)
-	}, `select `+quoted(columns)+` from "`+table+`" where `+where+` limit `+strconv.Itoa(most))
+	}, `select `+quoted(columns)+` from "`+table+`" where `+where+` limit `+strconv.Itoa(Part), args...)
 	return all, err
 }
 

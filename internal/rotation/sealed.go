@@ -106,7 +106,7 @@ func sealAgain(ctx context.Context, d *db.DB, keys secret.Keys, id string, each 
 
 // sealSome seals values again in some rows of a column, and returns how many there were.
 func sealSome(ctx context.Context, tx *db.Tx, c secret.Column, box secret.Box, id string) (int, error) {
-	rows, err := tx.Texts(ctx, c.Table, append(slices.Clone(c.Row), c.Name), c.Name+" like '"+id+".%'", db.Part)
+	rows, err := tx.Texts(ctx, c.Table, append(slices.Clone(c.Row), c.Name), c.Name+" like '"+id+".%'")
 	if err != nil {
 		return 0, err
 	}

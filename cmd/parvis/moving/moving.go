@@ -90,15 +90,21 @@ func (c *In) Do(at At, language i18n.Tag) error {
 	return r.summary("")
 }
 
+// mistyped is the error of options that were typed wrongly.
+type mistyped struct{ error }
+
+// ExitCode is that of every command that was typed wrongly.
+func (mistyped) ExitCode() int { return 2 }
+
 // options checks what was typed besides the file.
 func (c *In) options(language i18n.Tag) (intake.Options, error) {
 	for theirs, ours := range c.Role {
 		if role := directory.Role(ours); !role.Valid() || role == directory.Owner {
-			return intake.Options{}, fmt.Errorf("--role %s=%s: choose one of administrator, helpdesk, auditor and member; owners are named with --owner", theirs, ours)
+			return intake.Options{}, mistyped{fmt.Errorf("--role %s=%s: choose one of administrator, helpdesk, auditor and member; owners are named with --owner", theirs, ours)}
 		}
 	}
 	if c.PerMinute < 1 || c.PerMinute > 6000 {
-		return intake.Options{}, errors.New("--per-minute is a number from 1 to 6000")
+		return intake.Options{}, mistyped{errors.New("--per-minute is a number from 1 to 6000")}
 	}
 	return intake.Options{
 		Organization: c.Organization, Existing: c.Existing, Owners: c.Owner, Roles: c.Role, Trusted: c.Verified, NoLetters: c.NoLetters,

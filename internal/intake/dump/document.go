@@ -59,7 +59,7 @@ func (d document) skip() error {
 		switch t {
 		case json.Delim('{'), json.Delim('['):
 			if depth++; depth > mostDepth {
-				return ErrFile.With("Person", 0)
+				return ErrDocument.With("Byte", d.InputOffset())
 			}
 		case json.Delim('}'), json.Delim(']'):
 			depth--

@@ -39,6 +39,7 @@ var (
 	ErrColumn     = fault.New(fault.Malformed, "intake.column_unknown")
 	ErrTwice      = fault.New(fault.Malformed, "intake.column_twice")
 	ErrFile       = fault.New(fault.Malformed, "intake.file_broken")
+	ErrDocument   = fault.New(fault.Malformed, "intake.document_broken")
 	ErrNoPeople   = fault.New(fault.Malformed, "intake.file_without_people")
 	ErrYesOrNo    = fault.New(fault.Malformed, "intake.yes_or_no")
 	ErrNobody     = fault.New(fault.Invalid, "intake.service_account")

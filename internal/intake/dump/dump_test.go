@@ -88,12 +88,12 @@ func TestAFileThatCannotBeReadSaysSo(t *testing.T) {
 		"a CSV with a column twice":    {CSV, "email,Email\na@x.example,x\n", ErrTwice, 0},
 		"nothing":                      {CSV, "", ErrColumns, 0},
 		"a realm without people":       {Keycloak, `{"realm":"m"}`, ErrNoPeople, 0},
-		"a realm that is none":         {Keycloak, `[1]`, ErrFile, 0},
-		"a realm that is cut off":      {Keycloak, `{"users":[{"username":"a","email":"a@x.example"},{"username":`, ErrFile, 0},
+		"a realm that is none":         {Keycloak, `[1]`, ErrDocument, 0},
+		"a realm that is cut off":      {Keycloak, `{"users":[{"username":"a","email":"a@x.example"},{"username":`, ErrDocument, 0},
 		"an array that is cut off":     {Auth0, `[{"email":"a@x.example"},{"email":`, ErrFile, 1},
 		"an array with a huge person":  {Auth0, `[{"email":"a@x.example"},{"email":"` + long + `"},{"email":"b@x.example"}]`, ErrFile, 1},
 		"an array with a huge gap":     {Auth0, `[{"email":"a@x.example"}` + strings.Repeat(" ", 2*MostPerson) + `,{"email":"b@x.example"}]`, ErrFile, 1},
-		"a realm with a huge gap":      {Keycloak, `{"users":[{"username":"a","email":"a@x.example"}]` + strings.Repeat(" ", 2*MostPerson) + `,"organizations":[]}`, ErrFile, 0},
+		"a realm with a huge gap":      {Keycloak, `{"users":[{"username":"a","email":"a@x.example"}]` + strings.Repeat(" ", 2*MostPerson) + `,"organizations":[]}`, ErrDocument, 0},
 		"an empty file":                {Auth0, " \n", ErrNoPeople, 0},
 	} {
 		people, err := all(t, c.format, c.text)

@@ -2,6 +2,7 @@ package dump
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"slices"
 	"strconv"
@@ -45,7 +46,10 @@ func Open(f Format, r io.ReadSeeker) (*File, error) {
 	if err == nil && !people {
 		err = ErrNoPeople
 	}
-	return file, brokenAt(0, err)
+	if err = brokenAt(0, err); errors.Is(err, ErrFile) { // which of the people it is, nobody has counted
+		err = ErrDocument.With("Byte", d.InputOffset())
+	}
+	return file, err
 }
 
 // organization reads one of Keycloak's organizations. A short name is its alias, which older
