@@ -29,7 +29,7 @@ type hearing struct {
 	xmin    int64
 	applied map[int64]bool // PostgreSQL: transactions from xmin on whose changes are noted
 
-	node      string // tells this process's own changes from others'
+	node      string        // tells this process's own changes from others'
 	announce  chan struct{} // has a place for the one who announces
 	announced atomic.Pointer[time.Time]
 }
