@@ -186,15 +186,18 @@ func (s *storage) adopt(ctx context.Context, fresh, path string) error {
 		}
 		return err
 	})
-	if err != nil {
-		return errors.Join(fmt.Errorf("noting the keys: %w", err), os.Remove(fresh))
+	if errors.Is(err, backup.ErrAtOnce) {
+		return errors.Join(err, os.Remove(fresh))
+	}
+	if err != nil { // the database may know the keys all the same, so they stay for the next start
+		return fmt.Errorf("noting the keys: %w", err)
 	}
 	if !rotation.Parse(known).Fits(s.keys) {
 		return errors.Join(os.Remove(fresh), fmt.Errorf("another server began on this database at the same moment, with keys of its own. "+
 			"Copy its keys to %s and start again", path))
 	}
 	if _, err := os.Lstat(path); err == nil { // those of a restore, which go with its backup
-		return errors.Join(backup.ErrAtOnce, os.Remove(fresh))
+		return backup.ErrAtOnce
 	}
 	if err := os.Rename(fresh, path); err != nil {
 		return fmt.Errorf("storing the keys: %w", err)
