@@ -47,3 +47,14 @@ func TestAnImportLeavesTheGroupsOfADirectoryAlone(t *testing.T) {
 	expect.Equal(t, "fates", said(fates), "2 waiting no_hash directory.provisioned")
 	expect.Equal(t, "members", count(t, s, `select count(*) from members`), 1)
 }
+
+// A line may name one group in several ways. Its person is in it once, and the log says so once.
+func TestAnImportedPersonIsInAGroupOnce(t *testing.T) {
+	t.Parallel()
+	s := idptest.Start(t)
+	s.Organization(t, "Alpha", "alpha")
+	moved(t, s, dump.CSV, "email,groups\nana@alpha.example,Sales|sales| SALES |Sales\nbo@alpha.example,sales\n", intake.Options{Organization: "alpha", NoLetters: true})
+	expect.Equal(t, "members", count(t, s, `select count(*) from members`), 2)
+	expect.Equal(t, "events", count(t, s, `select count(*) from audit_events where action = 'group.member_added'`), 2)
+	expect.Equal(t, "groups", count(t, s, `select count(*) from groups`), 1)
+}

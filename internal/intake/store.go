@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"parvis/internal/credential"
 	"parvis/internal/db"
 	"parvis/internal/directory"
 	"parvis/internal/fault"
+	"parvis/internal/naming"
 	"parvis/internal/secret"
 )
 
@@ -68,21 +70,23 @@ func (e *entry) admits() bool {
 // said, and keeps nobody out.
 func joinGroups(ctx context.Context, tx *db.Tx, judged []entry) error {
 	type group struct {
-		org  directory.OrgID
-		name string
+		org directory.OrgID
+		key string // of its name, which a line may spell in several ways
 	}
 	var order []group
-	members := map[group][]int{}
+	names, members := map[group]string{}, map[group][]int{}
 	for i, e := range judged {
 		if !e.admits() {
 			continue
 		}
 		for _, name := range e.Groups {
-			g := group{e.place.ID, name}
+			g := group{e.place.ID, naming.Fold(strings.TrimSpace(name))}
 			if members[g] == nil {
-				order = append(order, g)
+				order, names[g] = append(order, g), name
 			}
-			members[g] = append(members[g], i)
+			if !slices.Contains(members[g][max(0, len(members[g])-1):], i) {
+				members[g] = append(members[g], i)
+			}
 		}
 	}
 	for _, g := range order {
@@ -90,7 +94,7 @@ func joinGroups(ctx context.Context, tx *db.Tx, judged []entry) error {
 		for _, i := range members[g] {
 			users = append(users, judged[i].user)
 		}
-		err := directory.Join(ctx, tx, directory.Operator(), g.org, g.name, users)
+		err := directory.Join(ctx, tx, directory.Operator(), g.org, names[g], users)
 		why, ok := errors.AsType[*fault.Error](err)
 		if err != nil && !ok {
 			return err
