@@ -288,7 +288,7 @@ func registerAt(address string) (signed, opaque relyingParty, err error) {
 func admitted(ctx context.Context, tx *db.Tx, begins string) error {
 	for _, statement := range []string{
 		`insert into browsers (id, token_hash, rotated_at, created_at)
-			select 'brw_' || substr(u.id, 5), u.id, cast($1 as bigint), cast($1 as bigint) from users u
+			select 'brw_' || substr(u.id, 5), case when substr(u.id, 6, 1) < 'n' then upper(substr(u.id, 5)) else substr(u.id, 5) end, cast($1 as bigint), cast($1 as bigint) from users u
 			where substr(u.id, 5, 1) = $2 and not exists (select 1 from sessions s where s.org_id = u.org_id and s.user_id = u.id)`,
 		`insert into sessions (org_id, id, user_id, browser_id, generation, methods, started_at, proved_at, seen_at, network, agent)
 			select u.org_id, 'ses_' || substr(u.id, 5), u.id, b.id, u.generation, 'pwd', cast($1 as bigint), cast($1 as bigint), cast($1 as bigint), '', ''

@@ -614,7 +614,7 @@ func TestTwoBackupsAtOnceOfOneName(t *testing.T) {
 }
 
 // What a backup that was killed left is removed by the next one into that folder; what one writes at the
-// moment stays, and so does what is nobody's backup.
+// moment stays, and so does what belongs to no backup.
 func TestWhatAKilledBackupLeftIsRemoved(t *testing.T) {
 	dir := t.TempDir()
 	own := backup.Name(dbtest.Start)

@@ -27,7 +27,7 @@ func NewBootstrap(ctx context.Context, tx *db.Tx, lifetime time.Duration) (secre
 	if err := noOwner(ctx, tx); err != nil {
 		return secret.Token{}, err
 	}
-	if _, err := tx.Exec(ctx, `update bootstraps set expires_at = $1 where used_at is null and expires_at > $1`, db.Time(tx.Now())); err != nil {
+	if _, err := tx.Exec(ctx, `update bootstraps set expires_at = 0 where used_at is null`); err != nil { // over by every node's clock
 		return secret.Token{}, err
 	}
 	token := secret.NewToken()
@@ -81,8 +81,8 @@ func BootstrapUsable(ctx context.Context, r db.Reader, token secret.Token, now t
 	return nil
 }
 
-// DeadBootstrap returns the id of a link that BootstrapUsable finds dead, and why it is: "used", "expired"
-// or "void" where there is an owner. It returns false for one that never was.
+// DeadBootstrap returns the id of a link that BootstrapUsable finds dead, and why it is: void means that
+// there is an owner. It returns false for one that never was.
 func DeadBootstrap(ctx context.Context, r db.Reader, token secret.Token) (id, state string, found bool, err error) {
 	found, err = r.One(ctx, db.Into(&id, &state), `
 		select id, case when used_at is not null then 'used' when expires_at <= $1 then 'expired' else 'void' end

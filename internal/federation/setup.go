@@ -101,18 +101,18 @@ const deadLinkEvery = time.Hour
 // RecordDeadLink records that somebody sent a form of a setup link that no longer works; nothing is known
 // of one that never was.
 func RecordDeadLink(ctx context.Context, d *db.DB, spared *audit.Sparing, token secret.Token) error {
-	var id, connection, email, state string
-	found, err := d.One(ctx, db.Into(&id, &connection, &email, &state), `
-		select k.id, k.connection_id, k.email, case when k.withdrawn_at is not null then 'withdrawn' when k.expires_at <= $1 then 'expired' else 'void' end
+	var id, org, connection, email, state string
+	found, err := d.One(ctx, db.Into(&id, &org, &connection, &email, &state), `
+		select k.id, k.org_id, k.connection_id, k.email, case when k.withdrawn_at is not null then 'withdrawn' when k.expires_at <= $1 then 'expired' else 'void' end
 		from setup_links k
 		where k.token_hash = $2`, db.Time(d.Now()), token.Hash(secret.SetupLink))
 	if err != nil || !found {
 		return err
 	}
 	return spared.Record(ctx, d, id+" "+state, deadLinkEvery, func(tx *db.Tx) (audit.Event, error) {
-		c, _, err := connectionByID(ctx, tx, connection)
+		c, err := connectionOf(ctx, tx, directory.OrgID(org), connection) // of a suspended organization too
 		return audit.Event{
-			OrgID: string(c.OrgID), Actor: audit.Anonymous, ActorName: audit.Anonymous, Action: "connection.link_refused", Result: audit.Refused,
+			OrgID: org, Actor: audit.Anonymous, ActorName: audit.Anonymous, Action: "connection.link_refused", Result: audit.Refused,
 			Target: c.ID, TargetName: c.Name, After: audit.Fields{"email": email, "state": state},
 		}, err
 	})

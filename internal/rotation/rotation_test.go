@@ -227,8 +227,8 @@ func TestANodeWithAWrongClockStillCounts(t *testing.T) {
 	if err := d.Update(ctx, func(tx *db.Tx) error { return tx.SetNote(ctx, rotation.Note, rotation.Describe(keys).String()) }); err != nil {
 		t.Fatal(err)
 	}
-	for host, off := range map[string]time.Duration{"ahead": 10 * time.Minute, "behind": -20 * time.Minute} {
-		clock.Advance(off)
+	for i, host := range []string{"ahead", "behind"} {
+		clock.Advance([]time.Duration{10 * time.Minute, -20 * time.Minute}[i])
 		s := &rotation.Server{DB: d, Keys: keys, Host: host, File: func() (secret.Keys, error) { return keys, nil }}
 		if err := s.Reload(ctx); err != nil {
 			t.Fatal(err)

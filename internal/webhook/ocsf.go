@@ -109,7 +109,7 @@ var activities = map[audit.Class]map[string]activity{
 		"device.added": {10, "MFA Factor Enable"}, "device.removed": {11, "MFA Factor Disable"}, "second_step.reset": {11, "MFA Factor Disable"},
 	},
 	audit.Authentication: {
-		"signin.done": {1, "Logon"}, "signin.refused": {1, "Logon"}, "session.ended": {2, "Logoff"}, "session.all_ended": {2, "Logoff"},
+		"signin.done": {1, "Logon"}, "signin.refused": {1, "Logon"}, "session.ended": {2, "Logoff"}, "session.all_ended": {2, "Logoff"}, "application.logout_failed": {2, "Logoff"},
 		"application.opened": {4, "Service Ticket Request"}, "client.refused": {4, "Service Ticket Request"},
 	},
 	audit.EntityManagement: {
