@@ -38,7 +38,7 @@ func (s *storage) current(ctx context.Context, a *app.App, log *slog.Logger) err
 
 // newest is current for a command that ends. What this node knows is left to its server to keep.
 func (s *storage) newest(ctx context.Context) error {
-	err := audit.NewLogs(audit.Settings{Sealing: s.keys.Sealing, File: s.plan.rootsPath()}).Newest(ctx, s.db)
+	err := audit.NewLogs(audit.Settings{Sealing: s.keys.Sealing, File: s.plan.rootsPath(), Since: s.db.Restored}).Newest(ctx, s.db)
 	if errors.Is(err, audit.ErrOlder) {
 		err = older(err)
 	}

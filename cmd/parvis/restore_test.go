@@ -489,6 +489,9 @@ func TestADatabaseThatWasPutBackIsNotServed(t *testing.T) {
 	if out := l.run("restore", "--adopt", "--as-of-backup", "--by", "Olga"); !strings.Contains(out, "may be served again") {
 		t.Errorf("adopting says %s", out)
 	}
+	for _, deed := range []string{"suspend", "resume"} { // what this node knows is of before
+		l.run("organization", deed, "lumen")
+	}
 	l.server = start(t, l.dir, l.base, l.env)
 	l.nothingOpens(true)
 	l.sealed()
@@ -496,6 +499,7 @@ func TestADatabaseThatWasPutBackIsNotServed(t *testing.T) {
 	if !strings.Contains(out, " are intact") {
 		t.Errorf("doctor says %s", out)
 	}
+	l.run("organization", "suspend", "lumen") // what it knows is of the new log
 	if err := l.server.stop(); err != nil {
 		t.Fatal(err)
 	}

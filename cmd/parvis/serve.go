@@ -259,7 +259,8 @@ func (c *setupLinkCommand) Run(p *program) error {
 }
 
 // withStorage opens an existing installation for a command that ends. What was written into a database that
-// somebody put back by hand would be lost with it, or stand beside what is not void.
+// somebody put back by hand would be lost with it, or stand beside what is not void. Its schema is brought up
+// all the same, since this program reads no other.
 func withStorage(p *program, plan plan, work func(*storage) error) error {
 	s, err := open(p.ctx, plan, false, func(m db.Migration) {
 		fmt.Fprintf(p.err, "The database was brought from version %d to %d%s. Restart the server with this version of parvis.\n", m.From, m.To, copyNote(m))

@@ -196,10 +196,11 @@ func (s *storage) adopt(ctx context.Context, fresh, path string) error {
 		return errors.Join(os.Remove(fresh), fmt.Errorf("another server began on this database at the same moment, with keys of its own. "+
 			"Copy its keys to %s and start again", path))
 	}
-	if _, err := os.Lstat(path); err == nil { // those of a restore, which go with its backup
+	err = backup.Settle(fresh, path)
+	if errors.Is(err, fs.ErrExist) { // those of a restore, which go with its backup
 		return backup.ErrAtOnce
 	}
-	if err := os.Rename(fresh, path); err != nil {
+	if err != nil {
 		return fmt.Errorf("storing the keys: %w", err)
 	}
 	return keyring.SyncFolder(filepath.Dir(path))

@@ -197,7 +197,9 @@ func (s *Service) each(ctx context.Context, actor directory.Actor, org directory
 	var fates []Fate
 	for some := range slices.Chunk(task.People, AtOnce) {
 		var these []Fate
-		err := s.DB.Update(ctx, func(tx *db.Tx) error {
+		// Each part waits for the database as a request of its own does: there are many, and the first
+		// are done.
+		err := s.DB.Update(db.Answering(ctx), func(tx *db.Tx) error {
 			these = make([]Fate, 0, len(some))
 			for _, id := range some {
 				f, err := s.doTo(ctx, tx, actor, org, task.Deed, id)

@@ -571,7 +571,7 @@ func TestHalfAFileHasNoName(t *testing.T) {
 // A file that is there under the name of the half one is not written into.
 func TestNobodyElseReadsABackup(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "x.backup")
-	theirs, err := os.OpenFile(file+".part", os.O_CREATE|os.O_RDWR, 0o666)
+	theirs, err := os.OpenFile(file+".parvis-part", os.O_CREATE|os.O_RDWR, 0o666)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -619,8 +619,8 @@ func TestWhatAKilledBackupLeftIsRemoved(t *testing.T) {
 	dir := t.TempDir()
 	own := backup.Name(dbtest.Start)
 	moved := backup.Name(dbtest.Start.AddDate(0, 0, 1))
-	stays := []string{"x.download.123.part", "y.backup.part", "y.backup.1a.part", "z.backup.keys", moved, moved + backup.KeysSuffix}
-	for _, name := range append([]string{"x.backup.123.part", "x.backup.keys.4.part", "mine.5.part", own + ".6.part", own + backup.KeysSuffix, moved + ".7.part"}, stays...) {
+	stays := []string{"x.download.123.parvis-part", "y.backup.00.part", "y.backup.parvis-part", "y.backup.1a.parvis-part", "z.backup.keys", moved, moved + backup.KeysSuffix}
+	for _, name := range append([]string{"x.backup.123.parvis-part", "x.backup.keys.4.parvis-part", "mine.5.parvis-part", own + ".6.parvis-part", own + backup.KeysSuffix, moved + ".7.parvis-part"}, stays...) {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}

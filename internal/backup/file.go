@@ -136,7 +136,7 @@ func Create(path string, l Lock, write func(io.Writer) error) (err error) {
 	if err = errors.Join(err, buffered.Flush(), file.Sync()); err != nil {
 		return err
 	}
-	if err := settle(part, path); err != nil {
+	if err := Settle(part, path); err != nil {
 		return err
 	}
 	folder, err := os.Open(filepath.Dir(path))
@@ -146,8 +146,8 @@ func Create(path string, l Lock, write func(io.Writer) error) (err error) {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// partSuffix ends the names of files that are not whole yet.
-const partSuffix = ".part"
+// partSuffix ends the names of files that are not whole yet, and no names that others give.
+const partSuffix = ".parvis-part"
 
 // newPart makes the file that is written until it is whole, and holds it, so that Tidy leaves it.
 func newPart(path string) (*os.File, error) {
@@ -161,7 +161,7 @@ func newPart(path string) (*os.File, error) {
 		}
 		held, err := hold(file)
 		if err != nil {
-			return file, nil //nolint:nilerr // Where no file can be held, Tidy takes none.
+			return file, nil //nolint:nilerr // Better a backup that another one might tidy away than none.
 		}
 		// Tidy may have taken it between its making and its holding, or hold it at this moment.
 		if there, err := os.Lstat(file.Name()); held && err == nil {
@@ -189,7 +189,7 @@ func Tidy(path string) (removed []string, err error) {
 	}
 	for _, e := range entries {
 		of, isPart := partOf(e.Name())
-		if !isPart || of != filepath.Base(path) && !strings.HasSuffix(strings.TrimSuffix(of, KeysSuffix), nameSuffix) {
+		if !isPart || !e.Type().IsRegular() || of != filepath.Base(path) && !strings.HasSuffix(strings.TrimSuffix(of, KeysSuffix), nameSuffix) {
 			continue
 		}
 		gone := filepath.Join(folder, e.Name())
@@ -223,7 +223,7 @@ func partOf(name string) (of string, isPart bool) {
 
 // take removes a half file unless another process holds it.
 func take(path string) (bool, error) {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDWR, 0) // to write, or NFS lets nobody hold it
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -232,8 +232,11 @@ func take(path string) (bool, error) {
 	}
 	defer file.Close() //nolint:errcheck // Nothing was written.
 	held, err := hold(file)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return false, nil // Nothing says that nobody writes it.
+	}
 	if err != nil || !held {
-		return false, nil // Where no file can be held, nothing says that nobody writes it.
+		return false, err
 	}
 	return true, os.Remove(path)
 }
@@ -243,9 +246,9 @@ func absent(path string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// settle gives a file its final name, unless another has it meanwhile. Where the disk knows
+// Settle gives a file its final name, unless another has it meanwhile. Where the disk knows
 // no second names for a file, nothing tells.
-func settle(part, path string) error {
+func Settle(part, path string) error {
 	err := os.Link(part, path)
 	if err == nil {
 		return os.Remove(part)

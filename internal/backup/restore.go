@@ -74,6 +74,14 @@ func Check(from Source, keys secret.Keys) (Header, error) {
 // Restore puts a backup for which Check returned h into a database, brings it up to this version, and
 // revives nothing.
 func Restore(ctx context.Context, d *db.DB, from Source, h Header, how How) error {
+	err := restore(ctx, d, from, h, how)
+	if errors.Is(err, db.ErrAtOnce) || db.IsBusy(err) {
+		err = ErrAtOnce
+	}
+	return err
+}
+
+func restore(ctx context.Context, d *db.DB, from Source, h Header, how How) error {
 	ctx, cancel := context.WithTimeout(ctx, lasts)
 	defer cancel()
 	if d.Now().Before(h.MadeAt) {
@@ -90,9 +98,6 @@ func Restore(ctx context.Context, d *db.DB, from Source, h Header, how How) erro
 	err = d.MigrateTo(ctx, h.Schema.Version)
 	if err == nil {
 		err = d.Update(ctx, func(tx *db.Tx) error { return load(ctx, tx, from, how, found) })
-	}
-	if errors.Is(err, db.ErrAtOnce) || db.IsBusy(err) {
-		err = ErrAtOnce
 	}
 	if err != nil {
 		return fmt.Errorf("restoring: %w", err)
@@ -129,6 +134,14 @@ func load(ctx context.Context, tx *db.Tx, from Source, how How, found marks) err
 	}
 	defer in.Close()
 	r, err := open(in, how.Keys)
+	if err != nil {
+		return err
+	}
+	// Somebody else may have migrated meanwhile. No migration would then see the rows of this backup.
+	now, err := tx.Schema(ctx)
+	if err == nil && now.Version != r.Schema.Version {
+		err = ErrAtOnce
+	}
 	if err != nil {
 		return err
 	}

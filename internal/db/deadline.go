@@ -21,8 +21,12 @@ const (
 	connectsWithin = 4 * time.Second
 )
 
-// errSilent is the cause of an end by answersWithin.
-var errSilent = errors.New("the database did not answer in time")
+// errSilent is the cause of an end by answersWithin, and errSpent that of a call for which little of that
+// was left, so that its end says nothing of the server.
+var (
+	errSilent = errors.New("the database did not answer in time")
+	errSpent  = errors.New("the database did not answer in time: earlier calls of this request had to wait, too")
+)
 
 // quick is the time of a call that nobody is kept waiting by. What a call takes beyond it is taken
 // from the request's allowance, so that a request of many quick calls may go on.
@@ -72,7 +76,11 @@ func (d *DB) ending(ctx context.Context) (context.Context, context.CancelFunc) {
 		return ctx, func() {}
 	}
 	within, ended := allowed(ctx)
-	ctx, cancel := context.WithTimeoutCause(ctx, within, errSilent)
+	cause := errSilent
+	if within < answersWithin/2 {
+		cause = errSpent
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, within, cause)
 	return ctx, func() { ended(); cancel() }
 }
 
@@ -99,12 +107,15 @@ func (t *Tx) Unhurried(ctx context.Context) error {
 // between us and the server may have forgotten them too, and each would cost the next caller as
 // much time.
 func (d *DB) silent(ctx context.Context, err error) error {
-	if err != nil && errors.Is(context.Cause(ctx), errSilent) {
+	cause := context.Cause(ctx)
+	if err == nil || !errors.Is(cause, errSilent) && !errors.Is(cause, errSpent) {
+		return err
+	}
+	if errors.Is(cause, errSilent) {
 		d.write.SetMaxIdleConns(0)
 		d.write.SetMaxIdleConns(d.conns)
-		return fmt.Errorf("%w: %w", errSilent, lost(err))
 	}
-	return err
+	return fmt.Errorf("%w: %w", cause, lost(err))
 }
 
 // begin waits for a connection, which on SQLite is the turn to write, no longer than

@@ -127,10 +127,10 @@ func (p *Provider) tellOne(ctx context.Context, d *db.DB, n notice) {
 		if told {
 			at = tx.Now()
 		}
-		_, err := tx.Exec(ctx, `
+		changed, err := tx.Exec(ctx, `
 			update logouts set reply = $1, told_at = $2, next_try_at = $3, tried_at = $4
 			where org_id = $5 and id = $6`, reply, db.Time(at), db.Time(next), db.Time(tx.Now()), string(n.org), n.id)
-		if err != nil || told || !next.IsZero() {
+		if err != nil || told || !next.IsZero() || changed == 0 { // its organization may be gone
 			return err
 		}
 		return audit.Record(ctx, tx, n.neverTold())

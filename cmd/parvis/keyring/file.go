@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"parvis/cmd/parvis/machine"
+	"parvis/internal/backup"
 	"parvis/internal/secret"
 )
 
@@ -38,15 +39,19 @@ func Read(path string) (secret.Keys, error) {
 	return k, nil
 }
 
-// Write writes a new file that survives a loss of power.
+// Write writes a new file that survives a loss of power. Nobody reads half of it, and one that is there
+// stays (fs.ErrExist).
 func Write(path string, k secret.Keys) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.half")
 	if err != nil {
 		return fmt.Errorf("writing the keys: %w", err)
 	}
 	_, err = f.Write(k.Text())
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("writing the keys: %w", err)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = backup.Settle(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("writing the keys: %w", err), os.Remove(f.Name()))
 	}
 	return SyncFolder(filepath.Dir(path))
 }
