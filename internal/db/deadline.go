@@ -42,7 +42,7 @@ type allowance struct {
 
 type allowanceKey struct{}
 
-// Answering gives the calls of a request one allowance.
+// Answering gives the calls of a request one allowance (decision 0097).
 func Answering(ctx context.Context) context.Context {
 	return context.WithValue(ctx, allowanceKey{}, new(allowance))
 }
