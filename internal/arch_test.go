@@ -113,7 +113,7 @@ var packages = []struct{ name, imports, tables string }{
 	{"mailbox", "", ""},
 	{"expect", "", ""},
 	{"loopback", "", ""},
-	{"dbtest", "db measure secret", ""},
+	{"dbtest", "db loopback measure secret", ""},
 	{"authenticator", "secret", ""},
 	{"federation/providertest", "", ""},
 	{"federation/samltest", "secret federation/saml", ""},

@@ -212,14 +212,6 @@ func (n *node) ask(path string) (status int, err error) {
 	return res.StatusCode, res.Body.Close()
 }
 
-func open(address string) bool {
-	c, err := net.DialTimeout("tcp", address, time.Second)
-	if err != nil {
-		return false
-	}
-	return c.Close() == nil
-}
-
 // call calls the API as the machine that administers the organization. With a key, what was sent
 // twice is done once.
 func (w *world) call(method, path, body, key string) (a answer, unsure bool) {

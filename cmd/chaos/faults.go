@@ -143,7 +143,7 @@ func silences(all []*dbtest.Wire, chance *rand.Rand) {
 // breakDatabase breaks what all nodes depend on.
 func (w *world) breakDatabase(ctx context.Context, chance *rand.Rand) {
 	all := []breaks{w.crashesPostgres, w.promotesTheStandby, w.cutsTheTrunk, w.silencesTheTrunk}
-	if w.pooler.is() {
+	if w.pooler != nil {
 		all = append(all, w.killsThePooler)
 	} else {
 		fmt.Println("note: LEFT OUT: PgBouncer is not installed")
@@ -211,9 +211,9 @@ func (w *world) silencesTheTrunk(_ context.Context, chance *rand.Rand) {
 
 func (w *world) killsThePooler(_ context.Context, chance *rand.Rand) {
 	defer w.judge.begin(fault{what: "PgBouncer killed", kind: ofDatabase, node: w.settings.nodes - 1, after: afterCut})()
-	w.pooler.stop()
+	w.pooler.Stop()
 	upTo(chance, 2*time.Second)
-	if err := w.pooler.start(); err != nil {
+	if err := w.pooler.Start(); err != nil {
 		w.judge.find("PgBouncer does not start: %v", err)
 	}
 }

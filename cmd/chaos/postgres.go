@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"parvis/internal/db"
+	"parvis/internal/dbtest"
 	"parvis/internal/loopback"
 	"parvis/internal/secret"
 )
@@ -36,14 +36,8 @@ func newCluster(ctx context.Context, work string) (*cluster, error) {
 		return nil, errors.New("no PostgreSQL is installed: ./check all installs it")
 	}
 	c := &cluster{programs: found[len(found)-1], work: work, password: secret.NewToken().Reveal()}
-	if os.Geteuid() == 0 {
-		u, err := user.Lookup("postgres")
-		if err != nil {
-			return nil, err
-		}
-		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
-		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
-		c.user = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	if c.user, err = dbtest.Postgres(); err != nil {
+		return nil, err
 	}
 	c.mount(ctx)
 	for i := range c.ports {

@@ -29,7 +29,7 @@ type world struct {
 	mail    *mailbox.Mailbox
 	cluster *cluster
 	trunk   *dbtest.Wire // to the primary, for all nodes except the first, which knows both servers
-	pooler  *pooler
+	pooler  *dbtest.Pooler // nil where it is not installed
 	nodes   []*node
 	seeded  seeded
 	machine struct { // its token for the API
@@ -68,7 +68,7 @@ func build(ctx context.Context, s settings, j *judge) (w *world, err error) {
 	if w.trunk, err = dbtest.NewWire(w.cluster.host(0)); err != nil {
 		return w, err
 	}
-	if w.pooler, err = newPooler(w.cluster, w.trunk.Address()); err != nil {
+	if w.pooler, err = dbtest.StartPooler(s.work, w.cluster.address(w.trunk.Address())); err != nil && !errors.Is(err, dbtest.ErrNoPooler) {
 		return w, err
 	}
 	for i := range s.nodes {
@@ -109,8 +109,8 @@ func (w *world) newNode(i int) (*node, error) {
 	switch {
 	case i == 0:
 		behind, more = []string{w.cluster.host(0), w.cluster.host(1)}, "&target_session_attrs=read-write"
-	case i == w.settings.nodes-1 && w.pooler.is():
-		behind = []string{w.pooler.address}
+	case i == w.settings.nodes-1 && w.pooler != nil:
+		behind = []string{w.pooler.Address()}
 	}
 	var begin []string
 	for _, host := range behind {
@@ -239,7 +239,7 @@ func (w *world) stop() {
 		n.stop()
 	}
 	if w.pooler != nil {
-		w.pooler.stop()
+		w.pooler.Stop()
 	}
 	if w.cluster != nil {
 		w.cluster.stop(context.Background())

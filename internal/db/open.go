@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -124,9 +125,10 @@ func (d *DB) openPostgres(ctx context.Context, address string) error {
 	d.dialect, d.conns = postgresDialect, conns
 	ctx, end := d.ending(ctx)
 	defer end()
-	if q.Has("default_query_exec_mode") {
+	if q.Has("default_query_exec_mode") { // the operator knows what is behind the address, most likely a pooler
+		keepsQuiet(cfg)
 		d.usePostgres(cfg)
-		return nil // the operator knows what is behind the address
+		return nil
 	}
 	pooled, err := d.tryPostgres(ctx, cfg, ours(q))
 	if err != nil {
@@ -138,6 +140,7 @@ func (d *DB) openPostgres(ctx context.Context, address string) error {
 	// Statements that the server keeps by name belong to one of its connections, and a pooler
 	// gives the next transaction another one. So only their descriptions are kept, here.
 	cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	keepsQuiet(cfg)
 	err = d.write.Close() // and nothing else: Close would end hearing too
 	d.usePostgres(cfg)
 	return err
@@ -243,6 +246,37 @@ func (d *DB) pooled(ctx context.Context) (bool, error) {
 	})
 	return pooled, err
 }
+
+// keepsQuiet has a connection that is given up be closed without a request to cancel its statement
+// (PostgreSQL, Frontend/Backend Protocol, Canceling Requests in Progress). PgBouncer opens a connection
+// to the server for each such request, and waits for its end without a limit: after a silence of the
+// server they took all its places, and it served nobody again (decision 0098). The driver asks the
+// connection where to send it.
+func keepsQuiet(cfg *pgx.ConnConfig) {
+	dial := cfg.DialFunc
+	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if network == nowhere {
+			return nil, errors.ErrUnsupported
+			
+		}
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return quietConn{conn}, nil
+	}
+}
+
+// nowhere is the network of a server that is asked to cancel nothing.
+const nowhere = "nowhere"
+
+type quietConn struct{ net.Conn }
+
+func (c quietConn) RemoteAddr() net.Addr { return quietAddr{c.Conn.RemoteAddr()} }
+
+type quietAddr struct{ net.Addr }
+
+func (quietAddr) Network() string { return nowhere }
 
 // Path returns the SQLite file, or an empty text on PostgreSQL.
 func (d *DB) Path() string { return d.path }

@@ -1,12 +1,17 @@
 package db_test
 
 import (
+	"context"
 	"net/url"
 	"os"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"parvis/internal/db"
 	"parvis/internal/dbtest"
+	"parvis/internal/expect"
 )
 
 // Statements that PostgreSQL keeps by name are a third of the work, and cannot be had through a
@@ -35,6 +40,57 @@ func TestStatementsAreKeptWhereNoPoolerStandsBetween(t *testing.T) {
 		}
 		if kept != want {
 			t.Errorf("with %q statements are kept by name: %v, want %v", mode, kept, want)
+		}
+	}
+}
+
+// Packets between a pooler and the server are dropped while all its connections are at work. What Parvis
+// asks of it in the meantime must not use up its places for good.
+func TestAPoolerServesAgainAfterASilence(t *testing.T) {
+	t.Parallel()
+	address, wire := dbtest.PooledAndWired(t)
+	ask := func(d *db.DB, within time.Duration) error {
+		ctx, end := context.WithTimeout(t.Context(), within)
+		defer end()
+		_, err := d.One(ctx, db.Into(new(int)), `select 1 from pg_sleep(0.3)`)
+		return err
+	}
+	for _, mode := range []string{"", "?default_query_exec_mode=cache_describe"} {
+		d := dbtest.OpenAt(t, address+mode)
+		many := func(within time.Duration) (failed int) {
+			var all sync.WaitGroup
+			var n atomic.Int64
+			for range 16 { // twice as many as the pooler has connections
+				all.Go(func() {
+					if ask(d, within) != nil {
+						n.Add(1)
+					}
+				})
+			}
+			all.Wait()
+			return int(n.Load())
+		}
+		for range 5 { // it opens one connection after the other
+			expect.Equal(t, "failed before the silence", many(time.Minute), 0)
+		}
+		silent := make(chan int)
+		go func() { silent <- many(2 * time.Second) }()
+		time.Sleep(100 * time.Millisecond) // all are at work
+		wire.Silence()
+		if failed := <-silent; failed < 8 {
+			t.Errorf("%d statements failed in the silence: not all connections were at work", failed)
+		}
+		time.Sleep(time.Second) // what they left behind reaches the pooler
+		wire.Resume()
+		for until := time.Now().Add(15 * time.Second); ; { // it waits for a login that began in the silence for 4 of them
+			err := ask(d, 2*time.Second)
+			if err == nil {
+				break
+			}
+			if time.Now().After(until) {
+				t.Errorf("with %q, 15 s after the silence: %v", mode, err)
+				break
+			}
 		}
 	}
 }
