@@ -28,7 +28,7 @@ type world struct {
 	base    string // the public address, at which nobody listens: browsers choose a node
 	mail    *mailbox.Mailbox
 	cluster *cluster
-	trunk   *dbtest.Wire // to the primary, for all nodes except the first, which knows both servers
+	trunk   *dbtest.Wire   // to the primary, for all nodes except the first, which knows both servers
 	pooler  *dbtest.Pooler // nil where it is not installed
 	nodes   []*node
 	seeded  seeded

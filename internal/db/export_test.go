@@ -31,3 +31,6 @@ const Believed = believed
 
 // Waiting returns how many transactions have waited for the writing connection so far.
 func (d *DB) Waiting() int64 { return d.write.Stats().WaitCount }
+
+// Idle returns how many connections nobody uses.
+func (d *DB) Idle() int { return d.write.Stats().Idle }

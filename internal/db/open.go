@@ -257,7 +257,7 @@ func keepsQuiet(cfg *pgx.ConnConfig) {
 	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if network == nowhere {
 			return nil, errors.ErrUnsupported
-			
+
 		}
 		conn, err := dial(ctx, network, address)
 		if err != nil {

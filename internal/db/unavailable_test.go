@@ -191,6 +191,47 @@ func TestSmallTablesAreReadByTheirIndexes(t *testing.T) {
 	}
 }
 
+// A call that ended without an answer has the connections closed that nobody uses, unless earlier calls of
+// its request left it too little time: then its end says nothing of the server.
+func TestOnlyACallThatHadItsTimeClosesTheConnectionsOfOthers(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(dbtest.PostgresVariable) == "" {
+		t.Skip("SQLite has no server that could be silent")
+	}
+	d := dbtest.OpenAt(t, dbtest.Address(t))
+	sleep := func(ctx context.Context, seconds float64) error {
+		_, err := d.One(ctx, db.Into(new(int)), `select 1 from pg_sleep($1)`, seconds)
+		return err
+	}
+	// Some connections that nobody uses, and what a request has that waits for one more.
+	idle := func() int {
+		var all sync.WaitGroup
+		for range 6 {
+			all.Go(func() { _ = sleep(t.Context(), 0.3) })
+		}
+		all.Wait()
+		return d.Idle()
+	}
+	spent := db.Answering(t.Context())
+	if err := sleep(spent, 5); err != nil {
+		t.Fatalf("the first call of a request: %v", err)
+	}
+	before := idle()
+	if before < 4 {
+		t.Fatalf("%d connections are idle, want some to close", before)
+	}
+	if err := sleep(spent, 9); !db.IsUnavailable(err) {
+		t.Errorf("the second call: %v, want 503", err)
+	}
+	if after := d.Idle(); after < before-1 { // but its own
+		t.Errorf("of %d idle connections %d were left by a call that had little time", before, after)
+	}
+	if err := sleep(db.Answering(t.Context()), 9); !db.IsUnavailable(err) {
+		t.Errorf("a call of its own: %v, want 503", err)
+	}
+	expect.Equal(t, "idle connections after a call that had its time", d.Idle(), 0)
+}
+
 // A node that is cut off in mid-transaction, or stopped, keeps the others out of what it changed for
 // no longer than ten seconds, though the server is not told.
 func TestANodeThatIsCutOffInMidTransactionKeepsNobodyOut(t *testing.T) {
