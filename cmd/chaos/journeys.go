@@ -19,6 +19,10 @@ const (
 	felt = time.Second + 50*time.Millisecond
 	// letterIn is how long a letter may take: a node that dies with it delays it by a minute.
 	letterIn = 3 * time.Minute
+	// mostChanges is how often a person changes their password. Each new one is compared with all that
+	// they had within a day, and each comparison takes as long as a sign-in: after forty changes in half
+	// an hour one more takes seconds, and after fifty it is refused (decision 41).
+	mostChanges = 10
 )
 
 // join is an invitation by the API, its letter, and a password.
@@ -211,7 +215,8 @@ func (l *ledger) everywhere(p *person, v *visitor, in bool) {
 
 // changesPassword changes a password in one browser, which shuts the other one out.
 func (l *ledger) changesPassword(ctx context.Context, p *person) {
-	if p.app != "" { // a second step would be asked for
+	// With an app a second step would be asked for.
+	if p.app != "" || p.changes == mostChanges {
 		return
 	}
 	l.signsIn(ctx, p)
@@ -220,6 +225,7 @@ func (l *ledger) changesPassword(ctx context.Context, p *person) {
 	if other == nil || p.here == other || p.shut[0] {
 		return
 	}
+	p.changes++
 	password := l.password()
 	v := p.here
 	v.get(door + "/account/password")

@@ -34,6 +34,7 @@ type person struct {
 	twice     int      // codes that were sent twice
 	letters   map[string]bool
 	asked     int // resets
+	changes   int // of the password
 	here      *visitor
 	refresh   string   // of the application
 	granted   *visitor // the browser in which it was given

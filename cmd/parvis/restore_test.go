@@ -27,6 +27,7 @@ import (
 	"parvis/internal/idptest"
 	"parvis/internal/loopback"
 	"parvis/internal/mailbox"
+	"parvis/internal/rotation"
 )
 
 // lived is an installation whose owner holds one of each credential.
@@ -411,6 +412,35 @@ func TestBadBackupsAreRefused(t *testing.T) {
 	}
 	if made, err := filepath.Glob(filepath.Join(l.dir, "other.backup*")); err != nil || len(made) > 0 {
 		t.Errorf("it left %v, %v", made, err)
+	}
+}
+
+// A first start on a database into which somebody restores at the same moment must not give it keys: those
+// of the backup come.
+func TestAServerDoesNotBeginWhereARestoreIsUnderWay(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	env, address := environment(), filepath.Join(dir, "data", "parvis.db")
+	if os.Getenv(dbtest.PostgresVariable) != "" {
+		address = dbtest.Address(t)
+		env = environment("PARVIS_DATABASE=" + address)
+	} else if err := os.Mkdir(filepath.Dir(address), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d := dbtest.OpenAt(t, address)
+	if err := d.Update(t.Context(), func(tx *db.Tx) error { return tx.SetNote(t.Context(), backup.Unfinished, "another process") }); err != nil {
+		t.Fatal(err)
+	}
+	_, said, code := parvis(t, dir, env, "serve", "--public-address", "http://localhost:"+loopback.Port())
+	if code != exitFailed || !strings.Contains(said, backup.ErrAtOnce.Error()) {
+		t.Errorf("it ended with %d and said %s, want %d and %q", code, said, exitFailed, backup.ErrAtOnce)
+	}
+	if made, err := filepath.Glob(filepath.Join(dir, "data", "keys*")); err != nil || len(made) > 0 {
+		t.Errorf("it left %v, %v", made, err)
+	}
+	var notes int
+	if _, err := d.One(t.Context(), db.Into(&notes), `select count(*) from installation where name = $1`, rotation.Note); err != nil || notes != 0 {
+		t.Errorf("the database knows %d keys, %v, want none", notes, err)
 	}
 }
 
