@@ -52,6 +52,30 @@ func TestNothingIsRememberedForLongerThanAMinute(t *testing.T) {
 	}
 }
 
+// What is too old to be believed is not kept either, so that memory follows how many people come in a
+// minute, and not how many came since the start.
+func TestWhatIsTooOldIsNotKept(t *testing.T) {
+	var r Recall[string, int]
+	for i, key := range []string{"a", "b", "c", "d"} {
+		r.put(key, recalled[int]{hangs: []string{key}, read: time.Now().Add(time.Duration(i) * 61 * time.Second)})
+	}
+	if n := len(r.young) + len(r.old); n != 2 {
+		t.Errorf("of four answers, a minute apart, %d are kept, want 2", n)
+	}
+	m, before := &memory{}, uint64(0)
+	for _, id := range []string{"a", "b", "c", "d"} {
+		before = m.stamp()
+		m.note(told{ids: []string{id}})
+		m.began = m.began.Add(-61 * time.Second)
+	}
+	if n := len(m.young) + len(m.old); n != 2 {
+		t.Errorf("of four rows that changed a minute apart %d are known, want 2", n)
+	}
+	if m.holds(before, []string{"d"}) || !m.holds(before, []string{"c"}) || !m.holds(m.stamp(), []string{"a", "d"}) {
+		t.Error("what was read before the last change holds, or what was read after it does not")
+	}
+}
+
 // A time is as long ago as either clock says: one stands still while a machine is suspended, and the
 // other one may be set back.
 func TestAgeByEitherClock(t *testing.T) {

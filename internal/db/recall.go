@@ -17,7 +17,7 @@ const (
 	// row by hand.
 	longestKept = time.Minute
 	// How many ids, and by default how many answers, a generation of a memory holds. Once one is
-	// full, the generation before it is dropped.
+	// full, or as old as the oldest answer may be, the generation before it is dropped.
 	changedIDs   = 50_000
 	mostRecalled = 8192
 	// doubted is for how long a test waits until an answer that is no longer true is forgotten.
@@ -30,6 +30,7 @@ type memory struct {
 	last       uint64            // number of the last change
 	floor      uint64            // answers read before this number are void
 	closed     uint64            // number at which the young generation began
+	began      time.Time         // when it did
 	young, old map[string]uint64 // id → number of its last change
 }
 
@@ -71,13 +72,14 @@ func (m *memory) note(t told) {
 		m.floor, m.young, m.old = m.last, nil, nil
 		return
 	}
-	if len(m.young)+len(t.ids) > changedIDs {
+	now := time.Now()
+	if len(m.young)+len(t.ids) > changedIDs || age(m.began, now) > longestKept {
 		// What the dropped generation knew is known by its answers' age alone.
 		m.floor, m.closed = max(m.floor, m.closed), m.last
 		m.old, m.young = m.young, nil
 	}
 	if m.young == nil {
-		m.young = map[string]uint64{}
+		m.began, m.young = now, map[string]uint64{}
 	}
 	for _, id := range t.ids {
 		m.young[id] = m.last
@@ -93,6 +95,7 @@ type Recall[K comparable, V any] struct {
 	Most int // answers in each of two generations; 0 means 8192
 
 	mu         sync.Mutex
+	began      time.Time // when the young generation did
 	young, old map[K]recalled[V]
 }
 
@@ -147,11 +150,11 @@ func (r *Recall[K, V]) put(key K, kept recalled[V]) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.young) >= most {
+	if len(r.young) >= most || age(r.began, kept.read) > longestKept {
 		r.old, r.young = r.young, nil
 	}
 	if r.young == nil {
-		r.young = map[K]recalled[V]{}
+		r.began, r.young = kept.read, map[K]recalled[V]{}
 	}
 	r.young[key] = kept
 }
