@@ -20,18 +20,9 @@ func TestStatementsAreKeptWhereNoPoolerStandsBetween(t *testing.T) {
 	if os.Getenv(dbtest.PostgresVariable) == "" {
 		t.Skip("SQLite has no pooler")
 	}
-	address, err := url.Parse(dbtest.Address(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	address := dbtest.Address(t)
 	for mode, want := range map[string]bool{"": os.Getenv(dbtest.PoolerVariable) == "", "exec": false} {
-		at := *address
-		if mode != "" {
-			q := at.Query()
-			q.Set("default_query_exec_mode", mode)
-			at.RawQuery = q.Encode()
-		}
-		d := dbtest.OpenAt(t, at.String())
+		d := dbtest.OpenAt(t, inMode(t, address, mode))
 		var kept bool
 		for range 2 {
 			if _, err := d.One(t.Context(), db.Into(&kept), `select exists (select 1 from pg_prepared_statements where statement like '%pg_prepared_statements%')`); err != nil {
@@ -42,6 +33,20 @@ func TestStatementsAreKeptWhereNoPoolerStandsBetween(t *testing.T) {
 			t.Errorf("with %q statements are kept by name: %v, want %v", mode, kept, want)
 		}
 	}
+}
+
+// inMode returns an address that names the mode of statements, unless that is empty.
+func inMode(t *testing.T, address, mode string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := u.Query(); mode != "" {
+		q.Set("default_query_exec_mode", mode)
+		u.RawQuery = q.Encode()
+	}
+	return u.String()
 }
 
 // Packets between a pooler and the server are dropped while all its connections are at work. What Parvis
@@ -55,8 +60,8 @@ func TestAPoolerServesAgainAfterASilence(t *testing.T) {
 		_, err := d.One(ctx, db.Into(new(int)), `select 1 from pg_sleep(0.3)`)
 		return err
 	}
-	for _, mode := range []string{"", "?default_query_exec_mode=cache_describe"} {
-		d := dbtest.OpenAt(t, address+mode)
+	for _, mode := range []string{"", "cache_describe"} {
+		d := dbtest.OpenAt(t, inMode(t, address, mode))
 		many := func(within time.Duration) (failed int) {
 			var all sync.WaitGroup
 			var n atomic.Int64
