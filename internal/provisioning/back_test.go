@@ -447,3 +447,23 @@ func TestACallThatIsRefusedMakesNoBatch(t *testing.T) {
 	h.fire(people[11])
 	expect.Equal(t, "letters after eleven", h.letters(), 1)
 }
+
+// A source makes thousands of people, one by one. Whether somebody had their address before is not asked of
+// everybody in the organization.
+func TestWhoHadAnAddressBeforeIsLookedUp(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.hire("ana@alpha.example")
+	plans, err := h.DB.Plans(t.Context(), func(query string) bool { return strings.Contains(query, "deactivated_at < deleted_at") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for query, steps := range plans {
+		if len(steps) != 1 || !strings.Contains(steps[0], "(email_key=?)") {
+			t.Errorf("%s\n%q", query, steps)
+		}
+	}
+	if h.DB.Path() != "" && len(plans) != 1 {
+		t.Errorf("%d statements", len(plans))
+	}
+}
