@@ -108,11 +108,12 @@ func (s *Service) CreatePerson(ctx context.Context, tx *db.Tx, source Source, p 
 func shutOutHere(ctx context.Context, r db.Reader, u directory.User) (bool, error) {
 	var former string
 	// An index that begins with org_id looks as good to SQLite as the one by address, and leads to everybody
-	// of the organization; an expression has no index.
+	// of the organization; what stands in a case is looked for in none.
 	return r.One(ctx, db.Into(&former), `
 		select id from users
-		where org_id || '' = $1 and email_key = $2 and deleted_at > $3 and deactivated_at < deleted_at and shut_out_by is null
-		limit 1`, string(u.OrgID), u.AddressKey(), db.Time(r.Now().Add(-directory.RestorableFor)))
+		where case when org_id = $1 then deleted_at > $2 and deactivated_at < deleted_at and shut_out_by is null end
+			and email_key = $3
+		limit 1`, string(u.OrgID), db.Time(r.Now().Add(-directory.RestorableFor)), u.AddressKey())
 }
 
 // staysOut keeps somebody out whom a source makes again, as they were shut out here (decision 0095). That
