@@ -55,8 +55,10 @@ func TestEachPartOfADeedHasItsOwnTimeAtTheDatabase(t *testing.T) {
 			w.org.ID, w.ana.ID)
 		held <- err
 	}()
-	if err := sleep(t.Context(), 0.5); err != nil {
-		t.Fatal(err)
+	for n := 0; n == 0; {
+		if _, err := w.DB.One(t.Context(), db.Into(&n), `select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'`); err != nil {
+			t.Fatal(err)
+		}
 	}
 	fates, err := w.Site.Administration.Do(ctx, directory.Operator(), w.org.ID, administration.Task{Deed: deactivate, People: []directory.UserID{w.ana.ID}})
 	if err != nil || len(fates) != 1 || !fates[0].Done() {

@@ -54,20 +54,26 @@ func inMode(t *testing.T, address, mode string) string {
 func TestAPoolerServesAgainAfterASilence(t *testing.T) {
 	t.Parallel()
 	address, wire := dbtest.PooledAndWired(t)
-	ask := func(d *db.DB, within time.Duration) error {
+	past, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	past.Host = host(t)
+	other := dbtest.OpenAt(t, past.String())
+	ask := func(d *db.DB, within time.Duration, takes float64) error {
 		ctx, end := context.WithTimeout(t.Context(), within)
 		defer end()
-		_, err := d.One(ctx, db.Into(new(int)), `select 1 from pg_sleep(0.3)`)
+		_, err := d.One(ctx, db.Into(new(int)), `select 1 from pg_sleep($1)`, takes)
 		return err
 	}
 	for _, mode := range []string{"", "cache_describe"} {
 		d := dbtest.OpenAt(t, inMode(t, address, mode))
-		many := func(within time.Duration) (failed int) {
+		many := func(within time.Duration, takes float64) (failed int) {
 			var all sync.WaitGroup
 			var n atomic.Int64
 			for range 16 { // twice as many as the pooler has connections
 				all.Go(func() {
-					if ask(d, within) != nil {
+					if ask(d, within, takes) != nil {
 						n.Add(1)
 					}
 				})
@@ -76,25 +82,32 @@ func TestAPoolerServesAgainAfterASilence(t *testing.T) {
 			return int(n.Load())
 		}
 		for range 5 { // it opens one connection after the other
-			expect.Equal(t, "failed before the silence", many(time.Minute), 0)
+			expect.Equal(t, "failed before the silence", many(time.Minute, 0.3), 0)
 		}
 		silent := make(chan int)
-		go func() { silent <- many(2 * time.Second) }()
-		time.Sleep(100 * time.Millisecond) // all are at work
-		wire.Silence()
-		if failed := <-silent; failed < 8 {
-			t.Errorf("%d statements failed in the silence: not all connections were at work", failed)
+		go func() { silent <- many(5*time.Second, 60) }()
+		atWork := func() (n int) {
+			if _, err := other.One(t.Context(), db.Into(&n), `select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'`); err != nil {
+				t.Fatal(err)
+			}
+			return n
 		}
-		time.Sleep(time.Second) // what they left behind reaches the pooler
+		for until := time.Now().Add(4 * time.Second); atWork() < 8; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(until) {
+				t.Fatalf("%d connections of the pooler are at work, want all 8", atWork())
+			}
+		}
+		wire.Silence()
+		expect.Equal(t, "failed in the silence", <-silent, 16)
+		time.Sleep(time.Second) // a request to cancel, if there is one, goes into the silence too
 		wire.Resume()
 		for until := time.Now().Add(15 * time.Second); ; { // it waits for a login that began in the silence for 4 of them
-			err := ask(d, 2*time.Second)
+			err := ask(d, 2*time.Second, 0)
 			if err == nil {
 				break
 			}
 			if time.Now().After(until) {
-				t.Errorf("with %q, 15 s after the silence: %v", mode, err)
-				break
+				t.Fatalf("with %q, 15 s after the silence: %v", mode, err)
 			}
 		}
 	}

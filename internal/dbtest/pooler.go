@@ -78,7 +78,11 @@ logfile = ` + filepath.Join(p.folder, "log") + `
 			return nil, err
 		}
 	}
-	return p, p.Start()
+	if err := p.Start(); err != nil {
+		p.Stop()
+		return nil, err
+	}
+	return p, nil
 }
 
 // Postgres returns the user as whom PostgreSQL and PgBouncer run, since both refuse to run as root, and nil
@@ -115,10 +119,12 @@ func (p *Pooler) Start() error {
 	return errors.New("PgBouncer did not start")
 }
 
-// Stop kills it.
+// Stop kills it, if it was started.
 func (p *Pooler) Stop() {
-	_ = p.cmd.Process.Kill()
-	_ = p.cmd.Wait()
+	if p.cmd.Process != nil {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
+	}
 }
 
 // PooledAndWired returns the address of a new database behind a PgBouncer of the test's own, with the wire
